@@ -1,0 +1,1 @@
+//! Choosing a member: algorithms, health state machine. Pure.

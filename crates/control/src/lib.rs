@@ -1,0 +1,1 @@
+//! The verbs and the rules of the API: the only writer.

@@ -1,0 +1,1 @@
+//! Huawei Cloud ELB wire words to our words and back.

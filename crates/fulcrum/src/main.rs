@@ -1,0 +1,2 @@
+//! The Fulcrum binary.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The API server: authentication and mounting of the dialects.

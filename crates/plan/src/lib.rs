@@ -1,0 +1,1 @@
+//! Snapshot to immutable, compiled Plan. Pure.

@@ -1,0 +1,1 @@
+//! Objects, claims and the change feed in one transaction, on SQLite or PostgreSQL.

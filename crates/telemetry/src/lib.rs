@@ -1,0 +1,1 @@
+//! Counters and what is made of them: metrics.
