@@ -1,1 +1,62 @@
-//! The nouns of Fulcrum: ids, ranges, load balancers, listeners, pools, members, snapshot. Pure.
+//! The nouns of Fulcrum, and nothing but the nouns: what a load balancer, a listener, a pool … *is*.
+//!
+//! One neutral model, wide enough for all dialects (Huawei ELB, OpenStack Octavia, Alibaba SLB). A value of one of these types is
+//! valid in itself: ranges are newtypes, parsed once at the edge. Rules *between* objects (references, port clashes, quotas)
+//! live in `control`; vendors' words live in the dialects.
+//!
+//! This crate knows no socket, file, clock, thread or random source. Each noun has its own file, and beside the noun stand
+//! `New…` (what a caller says to create one) and `…Patch` (what a caller says to change one).
+
+pub mod access_key;
+pub mod facts;
+pub mod flavor;
+pub mod health_monitor;
+pub mod id;
+pub mod listener;
+pub mod load_balancer;
+pub mod member;
+pub mod network;
+pub mod object;
+pub mod patch;
+pub mod pool;
+pub mod project;
+pub mod quota;
+pub mod range;
+pub mod secret;
+pub mod snapshot;
+pub mod status;
+pub mod subnet;
+pub mod tag;
+pub mod target;
+pub mod text;
+pub mod timestamp;
+pub mod trace;
+pub mod user;
+pub mod zone;
+
+pub use access_key::AccessKey;
+pub use facts::{Facts, Fault, MemberHealth, ProbeFailure, ProbeFailureCode, Verdict};
+pub use flavor::{Flavor, FlavorLayer};
+pub use health_monitor::{HealthMonitor, HealthMonitorPatch, MonitorType, NewHealthMonitor};
+pub use id::*;
+pub use listener::{Listener, ListenerPatch, ListenerProtocol, NewListener};
+pub use load_balancer::{LoadBalancer, LoadBalancerPatch, NewLoadBalancer};
+pub use member::{Member, MemberPatch, NewMember};
+pub use network::Network;
+pub use object::{Kind, Object, ObjectKey};
+pub use patch::Patch;
+pub use pool::{Algorithm, NewPool, Pool, PoolPatch, PoolProtocol};
+pub use project::{Domain, Project};
+pub use quota::{Quota, QuotaKey};
+pub use range::*;
+pub use secret::Secret;
+pub use snapshot::{Revision, Snapshot};
+pub use status::{OperatingStatus, ProvisioningStatus};
+pub use subnet::Subnet;
+pub use tag::Tag;
+pub use target::{Target, TargetId, TargetOverride};
+pub use text::{Description, Name};
+pub use timestamp::Timestamp;
+pub use trace::{Trace, TraceRating};
+pub use user::{Role, RoleAssignment, User};
+pub use zone::Zone;

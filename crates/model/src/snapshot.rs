@@ -1,0 +1,393 @@
+//! The snapshot: all of the model at one revision.
+//!
+//! The maps are persistent (they share structure), so a clone costs nothing worth counting, a change costs O(log n), and the
+//! difference of two snapshots is found without walking what they share (`OrdMap::diff`). Iteration is in order of id, which
+//! is the order of the APIs' lists.
+//!
+//! Invariant: the indices (`listeners_of`, …) always agree with the maps, because [`Snapshot::put`] and [`Snapshot::remove`]
+//! are the only ways to change either.
+
+use std::{fmt, sync::Arc};
+
+use imbl::{OrdMap, OrdSet};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AccessKey, AccessKeyId, HealthMonitor, HealthMonitorId, Kind, Listener, ListenerId, LoadBalancer,
+    LoadBalancerId, Member, MemberId, Network, NetworkId, Object, ObjectKey, Pool, PoolId, Project,
+    ProjectId, Quota, Subnet, SubnetId, User, UserId,
+};
+
+/// The number of a committed command; 0 is the empty store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Revision(pub u64);
+
+impl Revision {
+    /// The next revision.
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// All of the model at one revision.
+#[derive(Clone, Default)]
+pub struct Snapshot {
+    /// Which revision it is.
+    pub revision: Revision,
+    load_balancers: OrdMap<LoadBalancerId, Arc<LoadBalancer>>,
+    listeners: OrdMap<ListenerId, Arc<Listener>>,
+    pools: OrdMap<PoolId, Arc<Pool>>,
+    members: OrdMap<MemberId, Arc<Member>>,
+    health_monitors: OrdMap<HealthMonitorId, Arc<HealthMonitor>>,
+    networks: OrdMap<NetworkId, Arc<Network>>,
+    subnets: OrdMap<SubnetId, Arc<Subnet>>,
+    projects: OrdMap<ProjectId, Arc<Project>>,
+    users: OrdMap<UserId, Arc<User>>,
+    access_keys: OrdMap<AccessKeyId, Arc<AccessKey>>,
+    quotas: OrdMap<ProjectId, Arc<Quota>>,
+    by_load_balancer: OrdSet<(LoadBalancerId, ListenerId)>,
+    by_default_pool: OrdSet<(PoolId, ListenerId)>,
+    bound_pools: OrdSet<(LoadBalancerId, PoolId)>,
+    by_pool: OrdSet<(PoolId, MemberId)>,
+    monitor_by_pool: OrdMap<PoolId, HealthMonitorId>,
+}
+
+macro_rules! maps {
+    ($($(#[$doc:meta])* $map:ident, $(#[$one_doc:meta])* $one:ident: $id:ty => $noun:ty;)+) => {
+        impl Snapshot {
+            $(
+                $(#[$doc])*
+                pub fn $map(&self) -> &OrdMap<$id, Arc<$noun>> { &self.$map }
+                $(#[$one_doc])*
+                pub fn $one(&self, id: $id) -> Option<&Arc<$noun>> { self.$map.get(&id) }
+            )+
+        }
+    };
+}
+
+maps! {
+    /// All load balancers.
+    load_balancers, /** One load balancer. */ load_balancer: LoadBalancerId => LoadBalancer;
+    /// All listeners.
+    listeners, /** One listener. */ listener: ListenerId => Listener;
+    /// All pools.
+    pools, /** One pool. */ pool: PoolId => Pool;
+    /// All members.
+    members, /** One member. */ member: MemberId => Member;
+    /// All health monitors.
+    health_monitors, /** One health monitor. */ health_monitor: HealthMonitorId => HealthMonitor;
+    /// All networks.
+    networks, /** One network. */ network: NetworkId => Network;
+    /// All subnets.
+    subnets, /** One subnet. */ subnet: SubnetId => Subnet;
+    /// All projects.
+    projects, /** One project. */ project: ProjectId => Project;
+    /// All users.
+    users, /** One user. */ user: UserId => User;
+    /// All quotas that differ from the default.
+    quotas, /** A project's quota. */ quota: ProjectId => Quota;
+}
+
+impl Snapshot {
+    /// All access keys.
+    pub fn access_keys(&self) -> &OrdMap<AccessKeyId, Arc<AccessKey>> {
+        &self.access_keys
+    }
+    /// One access key.
+    pub fn access_key(&self, id: &AccessKeyId) -> Option<&Arc<AccessKey>> {
+        self.access_keys.get(id)
+    }
+
+    /// The listeners of a load balancer, by id.
+    pub fn listeners_of(&self, load_balancer: LoadBalancerId) -> impl Iterator<Item = &Arc<Listener>> {
+        below(&self.by_load_balancer, load_balancer, ListenerId::new).filter_map(|id| self.listeners.get(&id))
+    }
+
+    /// The listeners whose default pool it is, by id.
+    pub fn listeners_using(&self, pool: PoolId) -> impl Iterator<Item = &Arc<Listener>> {
+        below(&self.by_default_pool, pool, ListenerId::new).filter_map(|id| self.listeners.get(&id))
+    }
+
+    /// The pools that were created for a load balancer, by id. Pools reached through its listeners alone are not among them.
+    pub fn pools_bound_to(&self, load_balancer: LoadBalancerId) -> impl Iterator<Item = &Arc<Pool>> {
+        below(&self.bound_pools, load_balancer, PoolId::new).filter_map(|id| self.pools.get(&id))
+    }
+
+    /// The members of a pool, by id.
+    pub fn members_of(&self, pool: PoolId) -> impl Iterator<Item = &Arc<Member>> {
+        below(&self.by_pool, pool, MemberId::new).filter_map(|id| self.members.get(&id))
+    }
+
+    /// The health monitor of a pool.
+    pub fn monitor_of(&self, pool: PoolId) -> Option<&Arc<HealthMonitor>> {
+        self.monitor_by_pool.get(&pool).and_then(|id| self.health_monitors.get(id))
+    }
+
+    /// An object by its key.
+    pub fn object(&self, key: &ObjectKey) -> Option<Object> {
+        let id = key.id.as_str();
+        match key.kind {
+            Kind::LoadBalancer => {
+                id.parse().ok().and_then(|id| self.load_balancer(id)).cloned().map(Object::LoadBalancer)
+            }
+            Kind::Listener => id.parse().ok().and_then(|id| self.listener(id)).cloned().map(Object::Listener),
+            Kind::Pool => id.parse().ok().and_then(|id| self.pool(id)).cloned().map(Object::Pool),
+            Kind::Member => id.parse().ok().and_then(|id| self.member(id)).cloned().map(Object::Member),
+            Kind::HealthMonitor => {
+                id.parse().ok().and_then(|id| self.health_monitor(id)).cloned().map(Object::HealthMonitor)
+            }
+            Kind::Network => id.parse().ok().and_then(|id| self.network(id)).cloned().map(Object::Network),
+            Kind::Subnet => id.parse().ok().and_then(|id| self.subnet(id)).cloned().map(Object::Subnet),
+            Kind::Project => id.parse().ok().and_then(|id| self.project(id)).cloned().map(Object::Project),
+            Kind::User => id.parse().ok().and_then(|id| self.user(id)).cloned().map(Object::User),
+            Kind::AccessKey => {
+                id.parse().ok().and_then(|id| self.access_key(&id)).cloned().map(Object::AccessKey)
+            }
+            Kind::Quota => id.parse().ok().and_then(|id| self.quota(id)).cloned().map(Object::Quota),
+        }
+    }
+
+    /// Every object, kind by kind and in order of id.
+    pub fn objects(&self) -> impl Iterator<Item = Object> {
+        let load_balancers = self.load_balancers.values().cloned().map(Object::LoadBalancer);
+        load_balancers
+            .chain(self.listeners.values().cloned().map(Object::Listener))
+            .chain(self.pools.values().cloned().map(Object::Pool))
+            .chain(self.members.values().cloned().map(Object::Member))
+            .chain(self.health_monitors.values().cloned().map(Object::HealthMonitor))
+            .chain(self.networks.values().cloned().map(Object::Network))
+            .chain(self.subnets.values().cloned().map(Object::Subnet))
+            .chain(self.projects.values().cloned().map(Object::Project))
+            .chain(self.users.values().cloned().map(Object::User))
+            .chain(self.access_keys.values().cloned().map(Object::AccessKey))
+            .chain(self.quotas.values().cloned().map(Object::Quota))
+    }
+
+    /// Adds an object or replaces the one of the same key.
+    pub fn put(&mut self, object: Object) {
+        self.remove(&object.key());
+        match object {
+            Object::LoadBalancer(o) => {
+                self.load_balancers.insert(o.id, o);
+            }
+            Object::Listener(o) => {
+                self.by_load_balancer.insert((o.load_balancer, o.id));
+                if let Some(pool) = o.default_pool {
+                    self.by_default_pool.insert((pool, o.id));
+                }
+                self.listeners.insert(o.id, o);
+            }
+            Object::Pool(o) => {
+                if let Some(load_balancer) = o.load_balancer {
+                    self.bound_pools.insert((load_balancer, o.id));
+                }
+                self.pools.insert(o.id, o);
+            }
+            Object::Member(o) => {
+                self.by_pool.insert((o.pool, o.id));
+                self.members.insert(o.id, o);
+            }
+            Object::HealthMonitor(o) => {
+                self.monitor_by_pool.insert(o.pool, o.id);
+                self.health_monitors.insert(o.id, o);
+            }
+            Object::Network(o) => {
+                self.networks.insert(o.id, o);
+            }
+            Object::Subnet(o) => {
+                self.subnets.insert(o.id, o);
+            }
+            Object::Project(o) => {
+                self.projects.insert(o.id, o);
+            }
+            Object::User(o) => {
+                self.users.insert(o.id, o);
+            }
+            Object::AccessKey(o) => {
+                self.access_keys.insert(o.id.clone(), o);
+            }
+            Object::Quota(o) => {
+                self.quotas.insert(o.project, o);
+            }
+        }
+    }
+
+    /// Removes the object of that key; one that is not there stays away.
+    pub fn remove(&mut self, key: &ObjectKey) {
+        match self.object(key) {
+            None => {}
+            Some(Object::LoadBalancer(o)) => {
+                self.load_balancers.remove(&o.id);
+            }
+            Some(Object::Listener(o)) => {
+                self.by_load_balancer.remove(&(o.load_balancer, o.id));
+                if let Some(pool) = o.default_pool {
+                    self.by_default_pool.remove(&(pool, o.id));
+                }
+                self.listeners.remove(&o.id);
+            }
+            Some(Object::Pool(o)) => {
+                if let Some(load_balancer) = o.load_balancer {
+                    self.bound_pools.remove(&(load_balancer, o.id));
+                }
+                self.pools.remove(&o.id);
+            }
+            Some(Object::Member(o)) => {
+                self.by_pool.remove(&(o.pool, o.id));
+                self.members.remove(&o.id);
+            }
+            Some(Object::HealthMonitor(o)) => {
+                if self.monitor_by_pool.get(&o.pool) == Some(&o.id) {
+                    self.monitor_by_pool.remove(&o.pool);
+                }
+                self.health_monitors.remove(&o.id);
+            }
+            Some(Object::Network(o)) => {
+                self.networks.remove(&o.id);
+            }
+            Some(Object::Subnet(o)) => {
+                self.subnets.remove(&o.id);
+            }
+            Some(Object::Project(o)) => {
+                self.projects.remove(&o.id);
+            }
+            Some(Object::User(o)) => {
+                self.users.remove(&o.id);
+            }
+            Some(Object::AccessKey(o)) => {
+                self.access_keys.remove(&o.id);
+            }
+            Some(Object::Quota(o)) => {
+                self.quotas.remove(&o.project);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Snapshot(revision {}, {} objects)", self.revision, self.objects().count())
+    }
+}
+
+/// The children of one parent in a set of (parent, child) pairs, in order.
+fn below<P: Ord + Copy, C: Ord + Copy>(
+    pairs: &OrdSet<(P, C)>,
+    parent: P,
+    child: fn(uuid::Uuid) -> C,
+) -> impl Iterator<Item = C> {
+    let span = (parent, child(uuid::Uuid::nil()))..=(parent, child(uuid::Uuid::max()));
+    pairs.range(span).map(|&(_, child)| child)
+}
+
+/// The form in which a snapshot is written to a file: the data plane's objects only, no identities and no secrets.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct DataPlaneSnapshot {
+    /// See [`Snapshot::revision`].
+    pub revision: Revision,
+    /// See [`Snapshot::load_balancers`].
+    pub load_balancers: Vec<Arc<LoadBalancer>>,
+    /// See [`Snapshot::listeners`].
+    pub listeners: Vec<Arc<Listener>>,
+    /// See [`Snapshot::pools`].
+    pub pools: Vec<Arc<Pool>>,
+    /// See [`Snapshot::members`].
+    pub members: Vec<Arc<Member>>,
+    /// See [`Snapshot::health_monitors`].
+    pub health_monitors: Vec<Arc<HealthMonitor>>,
+}
+
+impl From<&Snapshot> for DataPlaneSnapshot {
+    fn from(snapshot: &Snapshot) -> Self {
+        Self {
+            revision: snapshot.revision,
+            load_balancers: snapshot.load_balancers.values().cloned().collect(),
+            listeners: snapshot.listeners.values().cloned().collect(),
+            pools: snapshot.pools.values().cloned().collect(),
+            members: snapshot.members.values().cloned().collect(),
+            health_monitors: snapshot.health_monitors.values().cloned().collect(),
+        }
+    }
+}
+
+impl From<DataPlaneSnapshot> for Snapshot {
+    fn from(file: DataPlaneSnapshot) -> Self {
+        let mut snapshot = Snapshot { revision: file.revision, ..Snapshot::default() };
+        file.load_balancers.into_iter().for_each(|o| snapshot.put(Object::LoadBalancer(o)));
+        file.listeners.into_iter().for_each(|o| snapshot.put(Object::Listener(o)));
+        file.pools.into_iter().for_each(|o| snapshot.put(Object::Pool(o)));
+        file.members.into_iter().for_each(|o| snapshot.put(Object::Member(o)));
+        file.health_monitors.into_iter().for_each(|o| snapshot.put(Object::HealthMonitor(o)));
+        snapshot
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Timestamp, Weight};
+
+    fn uuid(n: u128) -> uuid::Uuid {
+        uuid::Uuid::from_u128(n)
+    }
+    fn member(id: u128, pool: u128) -> Member {
+        Member {
+            id: MemberId::new(uuid(id)),
+            pool: PoolId::new(uuid(pool)),
+            project: ProjectId::new(uuid(1)),
+            name: Default::default(),
+            address: [127, 0, 0, 1].into(),
+            port: None,
+            weight: Weight::of(1),
+            subnet: None,
+            zone: None,
+            admin_up: true,
+            created_at: Timestamp::default(),
+            updated_at: Timestamp::default(),
+        }
+    }
+    fn ids(snapshot: &Snapshot, pool: u128) -> Vec<u128> {
+        snapshot.members_of(PoolId::new(uuid(pool))).map(|m| m.id.uuid().as_u128()).collect()
+    }
+
+    #[test]
+    fn children_are_listed_by_parent_in_order_of_id() {
+        let mut snapshot = Snapshot::default();
+        for (id, pool) in [(9, 1), (3, 1), (5, 2)] {
+            snapshot.put(member(id, pool).into());
+        }
+        assert_eq!((ids(&snapshot, 1), ids(&snapshot, 2), ids(&snapshot, 3)), (vec![3, 9], vec![5], vec![]));
+    }
+
+    #[test]
+    fn replacing_and_removing_keep_the_indices_true() {
+        let mut snapshot = Snapshot::default();
+        snapshot.put(member(1, 1).into());
+        let before = snapshot.clone();
+        snapshot.put(member(1, 2).into());
+        assert_eq!((ids(&snapshot, 1), ids(&snapshot, 2)), (vec![], vec![1]), "moved to the other pool");
+        assert_eq!(ids(&before, 1), vec![1], "an older snapshot does not change");
+        snapshot.remove(&Object::from(member(1, 2)).key());
+        assert_eq!(snapshot.objects().count(), 0);
+        assert!(ids(&snapshot, 2).is_empty());
+    }
+
+    #[test]
+    fn the_written_form_comes_back_whole() {
+        let mut snapshot = Snapshot { revision: Revision(7), ..Default::default() };
+        snapshot.put(member(1, 2).into());
+        let text = serde_json::to_string(&DataPlaneSnapshot::from(&snapshot)).unwrap();
+        let back: Snapshot = serde_json::from_str::<DataPlaneSnapshot>(&text).unwrap().into();
+        assert!(
+            back.revision == snapshot.revision
+                && back.objects().eq(snapshot.objects())
+                && ids(&back, 2) == [1]
+        );
+    }
+}
