@@ -1,1 +1,31 @@
-//! Snapshot to immutable, compiled Plan. Pure.
+//! The plan: the data plane's objects of one snapshot, compiled into an immutable, index-based form.
+//!
+//! `compile` takes the same path at start, after a change and after a crash. What did not change is the same `Arc` in the next
+//! plan, so whoever follows plans compares pointers and never contents.
+//!
+//! What it does not do: it knows no socket and no health. Whether an address can be bound, and which members are up, is found
+//! out by `dataplane`.
+
+pub mod http;
+pub mod listener;
+pub mod target;
+
+use std::sync::Arc;
+
+use imbl::OrdMap;
+use model::{ListenerId, Revision, Snapshot};
+
+pub use http::HttpPlan;
+pub use listener::{Endpoint, ListenerPlan, ServicePlan};
+pub use target::{MemberPlan, TargetPlan};
+
+/// Everything that a node serves at one revision. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Plan {
+    /// The revision that it was compiled from.
+    pub revision: Revision,
+    /// The listeners that take traffic, by id. Listeners that are switched off, or whose load balancer is or has no VIP, are not here.
+    pub listeners: OrdMap<ListenerId, Arc<ListenerPlan>>,
+    /// What it was compiled from, for the next compilation to compare with.
+    source: Snapshot,
+}
