@@ -13,6 +13,9 @@
 
 pub mod access;
 pub mod caller;
+pub mod password;
+pub mod signature;
+pub mod token;
 
 pub use access::{Action, Denied, Verb, authorize};
 pub use caller::{Caller, Origin};
