@@ -1,0 +1,171 @@
+//! What is counted for a listener, by one worker.
+
+use crate::{Counter, Gauge};
+
+/// A listener's counters in one worker. Aligned so that two workers' blocks share no pair of cache lines.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct ListenerCounters {
+    /// Connections accepted.
+    pub connections: Counter,
+    /// Connections open now.
+    pub active: Gauge,
+    /// Bytes read from clients.
+    pub bytes_in: Counter,
+    /// Bytes written to clients.
+    pub bytes_out: Counter,
+    /// Further attempts on a member after a failed one.
+    pub retries: Counter,
+    /// Layer 4: connections closed because no member could take them.
+    pub unserved: Counter,
+    /// Connections ended with a reset passed on from, or caused by, the client.
+    pub client_resets: Counter,
+    /// Connections ended with a reset passed on from, or caused by, a member.
+    pub member_resets: Counter,
+    requests: Counter,
+    classes: [Counter; 6],
+    own: [Counter; OwnAnswer::COUNT],
+    client_gone: Counter,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The member's answer with this status went to the client.
+    Answered(u16),
+    /// The load balancer answered by itself.
+    Own(OwnAnswer),
+    /// The client went away before the answer was complete (499 in the logs of others).
+    ClientGone,
+}
+
+/// Answers that the load balancer makes (behaviour/errors.md).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OwnAnswer {
+    /// 400: the request violates HTTP.
+    BadRequest,
+    /// 404: there is no pool, or it has no members.
+    NotFound,
+    /// 408: the request did not come in time.
+    RequestTimeout,
+    /// 413: the body is longer than the limit.
+    BodyTooLong,
+    /// 414: the URI is longer than the limit.
+    UriTooLong,
+    /// 501: a transfer coding that is not known.
+    NotImplemented,
+    /// 502: no member could be reached, or its answer was no HTTP.
+    BadGateway,
+    /// 503: no member is usable.
+    Unavailable,
+    /// 504: the member did not answer in time.
+    GatewayTimeout,
+    /// 505: a version of HTTP that is not spoken.
+    VersionNotSupported,
+}
+
+impl OwnAnswer {
+    const COUNT: usize = Self::ALL.len();
+
+    /// Every answer, in order of status.
+    pub const ALL: [Self; 10] = [
+        Self::BadRequest,
+        Self::NotFound,
+        Self::RequestTimeout,
+        Self::BodyTooLong,
+        Self::UriTooLong,
+        Self::NotImplemented,
+        Self::BadGateway,
+        Self::Unavailable,
+        Self::GatewayTimeout,
+        Self::VersionNotSupported,
+    ];
+
+    /// The status code.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::BadRequest => 400,
+            Self::NotFound => 404,
+            Self::RequestTimeout => 408,
+            Self::BodyTooLong => 413,
+            Self::UriTooLong => 414,
+            Self::NotImplemented => 501,
+            Self::BadGateway => 502,
+            Self::Unavailable => 503,
+            Self::GatewayTimeout => 504,
+            Self::VersionNotSupported => 505,
+        }
+    }
+}
+
+impl ListenerCounters {
+    /// Counts a request, once, when it has ended.
+    #[inline]
+    pub fn record(&self, outcome: Outcome) {
+        self.requests.inc();
+        match outcome {
+            Outcome::Answered(status) => self.classes[class(status)].inc(),
+            Outcome::Own(answer) => {
+                self.classes[class(answer.status())].inc();
+                self.own[answer as usize].inc();
+            }
+            Outcome::ClientGone => self.client_gone.inc(),
+        }
+    }
+
+    /// Requests that ended, by any outcome.
+    pub fn requests(&self) -> u64 {
+        self.requests.value()
+    }
+
+    /// Answers to clients whose status begins with this digit (1–5); 0 counts all others.
+    pub fn class(&self, digit: usize) -> u64 {
+        self.classes.get(digit).map_or(0, Counter::value)
+    }
+
+    /// Answers of this kind that the load balancer made.
+    pub fn own(&self, answer: OwnAnswer) -> u64 {
+        self.own[answer as usize].value()
+    }
+
+    /// Requests whose client went away before the answer was complete.
+    pub fn client_gone(&self) -> u64 {
+        self.client_gone.value()
+    }
+}
+
+/// The first digit of a status, 0 for one outside 100–599.
+#[inline]
+pub(crate) fn class(status: u16) -> usize {
+    match status {
+        100..=599 => usize::from(status / 100),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_counts_once_and_where_its_outcome_belongs() {
+        let counters = ListenerCounters::default();
+        counters.record(Outcome::Answered(204));
+        counters.record(Outcome::Answered(999));
+        counters.record(Outcome::Own(OwnAnswer::Unavailable));
+        counters.record(Outcome::ClientGone);
+        assert_eq!(counters.requests(), 4);
+        assert_eq!([0, 1, 2, 3, 4, 5].map(|digit| counters.class(digit)), [1, 0, 1, 0, 0, 1]);
+        assert_eq!(counters.own(OwnAnswer::Unavailable), 1);
+        assert_eq!(counters.own(OwnAnswer::BadGateway), 0);
+        assert_eq!(counters.client_gone(), 1);
+    }
+
+    #[test]
+    fn own_answers_are_listed_in_order_of_their_place() {
+        for (place, answer) in OwnAnswer::ALL.into_iter().enumerate() {
+            assert_eq!(answer as usize, place, "{answer:?}");
+        }
+        assert!(OwnAnswer::ALL.is_sorted_by_key(|answer| answer.status()));
+    }
+}

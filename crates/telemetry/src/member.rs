@@ -1,0 +1,73 @@
+//! What is counted for a member of a target, by one worker.
+
+use crate::{Counter, Gauge, listener::class};
+
+/// A member's counters in one worker and one target.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct MemberCounters {
+    /// Connections made to it.
+    pub connections: Counter,
+    /// Requests (layer 7) or connections (layer 4) that it works on now.
+    pub active: Gauge,
+    /// Bytes sent to it.
+    pub bytes_out: Counter,
+    /// Bytes received from it.
+    pub bytes_in: Counter,
+    requests: Counter,
+    classes: [Counter; 6],
+    connect_failures: Counter,
+    response_timeouts: Counter,
+    broken: Counter,
+}
+
+/// How one attempt on a member ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// It answered with this status.
+    Answered(u16),
+    /// No connection could be made to it.
+    ConnectFailed,
+    /// It did not answer in time.
+    TimedOut,
+    /// It broke the connection, or its answer was no HTTP.
+    Broken,
+    /// The client went away first.
+    Abandoned,
+}
+
+impl MemberCounters {
+    /// Counts an attempt, once, when it has ended.
+    #[inline]
+    pub fn record(&self, attempt: Attempt) {
+        self.requests.inc();
+        match attempt {
+            Attempt::Answered(status) => self.classes[class(status)].inc(),
+            Attempt::ConnectFailed => self.connect_failures.inc(),
+            Attempt::TimedOut => self.response_timeouts.inc(),
+            Attempt::Broken => self.broken.inc(),
+            Attempt::Abandoned => {}
+        }
+    }
+
+    /// Attempts that ended, by any outcome.
+    pub fn requests(&self) -> u64 {
+        self.requests.value()
+    }
+    /// Answers whose status begins with this digit (1–5); 0 counts all others.
+    pub fn class(&self, digit: usize) -> u64 {
+        self.classes.get(digit).map_or(0, Counter::value)
+    }
+    /// Connections that could not be made.
+    pub fn connect_failures(&self) -> u64 {
+        self.connect_failures.value()
+    }
+    /// Answers that did not come in time.
+    pub fn response_timeouts(&self) -> u64 {
+        self.response_timeouts.value()
+    }
+    /// Connections that broke before the end of an answer, and answers that were no HTTP.
+    pub fn broken(&self) -> u64 {
+        self.broken.value()
+    }
+}

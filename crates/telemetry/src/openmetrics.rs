@@ -1,0 +1,270 @@
+//! The text that `/metrics` answers: OpenMetrics 1.0.
+//!
+//! Series per listener and member are bounded: no label takes a client's words. Names of objects are not labels, as they
+//! change; ids are.
+
+use std::{fmt::Write, sync::Arc};
+
+use model::{Facts, ListenerId, MemberId, Snapshot, TargetId, Verdict};
+
+use crate::{ListenerCounters, MemberCounters, OwnAnswer, Registry, process::Process};
+
+/// All metrics as text. `snapshot` says to whom a listener belongs; `facts` say what is up. A listener that the snapshot does
+/// not have (deleted a moment ago) is left out.
+pub fn render_openmetrics(registry: &Registry, snapshot: &Snapshot, facts: &Facts) -> String {
+    let mut page = Page(String::with_capacity(16 * 1024));
+    listeners(&mut page, registry, snapshot);
+    members(&mut page, registry, snapshot);
+    health(&mut page, snapshot, facts);
+    node(&mut page, facts);
+    process(&mut page);
+    page.0.push_str("# EOF\n");
+    page.0
+}
+
+type Of<T> = fn(&T) -> u64;
+
+fn listeners(page: &mut Page, registry: &Registry, snapshot: &Snapshot) {
+    let rows: Vec<_> = registry
+        .listeners()
+        .into_iter()
+        .filter_map(|(id, blocks)| Some((listener_labels(snapshot, id)?, blocks)))
+        .collect();
+    let counters: [(&str, &str, Of<ListenerCounters>); 8] = [
+        ("connections", "Connections accepted.", |c| c.connections.value()),
+        ("received_bytes", "Bytes read from clients.", |c| c.bytes_in.value()),
+        ("sent_bytes", "Bytes written to clients.", |c| c.bytes_out.value()),
+        ("requests", "Requests that ended, by any outcome.", |c| c.requests()),
+        ("retries", "Further attempts on a member after a failed one.", |c| c.retries.value()),
+        ("unserved", "Layer 4 connections closed because no member could take them.", |c| c.unserved.value()),
+        ("client_resets", "Connections ended by a reset of the client.", |c| c.client_resets.value()),
+        ("member_resets", "Connections ended by a reset of a member.", |c| c.member_resets.value()),
+    ];
+    for (name, help, of) in counters {
+        let name = page.family("fulcrum_listener_", name, "counter", help);
+        for (labels, blocks) in &rows {
+            page.sample(&name, "_total", labels, "", sum(blocks, of));
+        }
+    }
+    let name = page.family("fulcrum_listener_", "active_connections", "gauge", "Connections open now.");
+    for (labels, blocks) in &rows {
+        page.sample(&name, "", labels, "", sum(blocks, |c| c.active.value()));
+    }
+    let name =
+        page.family("fulcrum_listener_", "responses", "counter", "Answers to clients, by class of status.");
+    for (labels, blocks) in &rows {
+        for (digit, class) in CLASSES {
+            let total: u64 = blocks.iter().map(|c| c.class(digit)).sum();
+            page.sample(&name, "_total", labels, &format!(",class=\"{class}\""), total);
+        }
+        let gone = sum(blocks, ListenerCounters::client_gone);
+        page.sample(&name, "_total", labels, ",class=\"client_gone\"", gone);
+    }
+    let name = page.family(
+        "fulcrum_listener_",
+        "own_responses",
+        "counter",
+        "Answers that the load balancer made by itself, by status; statuses that never occurred are left out.",
+    );
+    for (labels, blocks) in &rows {
+        for answer in OwnAnswer::ALL {
+            let total: u64 = blocks.iter().map(|c| c.own(answer)).sum();
+            if total > 0 {
+                page.sample(&name, "_total", labels, &format!(",status=\"{}\"", answer.status()), total);
+            }
+        }
+    }
+}
+
+fn members(page: &mut Page, registry: &Registry, snapshot: &Snapshot) {
+    let rows: Vec<_> = registry
+        .members()
+        .into_iter()
+        .filter_map(|((target, member), blocks)| Some((member_labels(snapshot, target, member)?, blocks)))
+        .collect();
+    let counters: [(&str, &str, Of<MemberCounters>); 7] = [
+        ("connections", "Connections made to the member.", |c| c.connections.value()),
+        ("requests", "Attempts on the member that ended, by any outcome.", |c| c.requests()),
+        ("sent_bytes", "Bytes sent to the member.", |c| c.bytes_out.value()),
+        ("received_bytes", "Bytes received from the member.", |c| c.bytes_in.value()),
+        ("connect_failures", "Connections that could not be made.", |c| c.connect_failures()),
+        ("response_timeouts", "Answers that did not come in time.", |c| c.response_timeouts()),
+        (
+            "broken_responses",
+            "Connections that broke before an answer ended, and answers that were no HTTP.",
+            |c| c.broken(),
+        ),
+    ];
+    for (name, help, of) in counters {
+        let name = page.family("fulcrum_member_", name, "counter", help);
+        for (labels, blocks) in &rows {
+            page.sample(&name, "_total", labels, "", sum(blocks, of));
+        }
+    }
+    let name = page.family("fulcrum_member_", "active", "gauge", "Requests or connections in work now.");
+    for (labels, blocks) in &rows {
+        page.sample(&name, "", labels, "", sum(blocks, |c| c.active.value()));
+    }
+    let name =
+        page.family("fulcrum_member_", "responses", "counter", "Answers of the member, by class of status.");
+    for (labels, blocks) in &rows {
+        for (digit, class) in CLASSES {
+            let total: u64 = blocks.iter().map(|c| c.class(digit)).sum();
+            page.sample(&name, "_total", labels, &format!(",class=\"{class}\""), total);
+        }
+    }
+}
+
+fn health(page: &mut Page, snapshot: &Snapshot, facts: &Facts) {
+    let name = page.family(
+        "fulcrum_member_",
+        "up",
+        "gauge",
+        "1: the last verdict of the probes is healthy, 0: it is not. Members that are not probed are left out.",
+    );
+    for ((target, member), health) in &facts.health {
+        if let Some(labels) = member_labels(snapshot, *target, *member) {
+            page.sample(&name, "", &labels, "", u64::from(health.verdict == Verdict::Up));
+        }
+    }
+}
+
+fn node(page: &mut Page, facts: &Facts) {
+    let name =
+        page.family("fulcrum_node_", "applied_revision", "gauge", "The revision that traffic runs on.");
+    page.sample(&name, "", "", "", facts.applied.0);
+    let name = page.family("fulcrum_node_", "listener_faults", "gauge", "Listeners that are not in force.");
+    page.sample(&name, "", "", "", facts.faults.len() as u64);
+}
+
+fn process(page: &mut Page) {
+    let read = Process::read();
+    let figures = [
+        ("resident_memory_bytes", "gauge", "Resident memory.", read.resident_bytes.map(|n| n.to_string())),
+        ("virtual_memory_bytes", "gauge", "Virtual memory.", read.virtual_bytes.map(|n| n.to_string())),
+        ("open_fds", "gauge", "Open file descriptors.", read.open_fds.map(|n| n.to_string())),
+        ("max_fds", "gauge", "Most file descriptors that may be open.", read.max_fds.map(|n| n.to_string())),
+        (
+            "start_time_seconds",
+            "gauge",
+            "Start of the process, Unix time.",
+            read.start_seconds.map(|s| format!("{s:.2}")),
+        ),
+        ("cpu_seconds", "counter", "User and system time used.", read.cpu_seconds.map(|s| format!("{s:.2}"))),
+    ];
+    for (name, kind, help, value) in figures {
+        let Some(value) = value else { continue };
+        let name = page.family("process_", name, kind, help);
+        page.sample(&name, if kind == "counter" { "_total" } else { "" }, "", "", value);
+    }
+}
+
+fn listener_labels(snapshot: &Snapshot, id: ListenerId) -> Option<String> {
+    let listener: &Arc<model::Listener> = snapshot.listener(id)?;
+    Some(format!(
+        "project=\"{}\",load_balancer=\"{}\",listener=\"{id}\"",
+        listener.project.simple(),
+        listener.load_balancer
+    ))
+}
+
+fn member_labels(snapshot: &Snapshot, target: TargetId, member: MemberId) -> Option<String> {
+    let listener = listener_labels(snapshot, target.listener)?;
+    Some(format!("{listener},pool=\"{}\",member=\"{member}\"", target.pool))
+}
+
+fn sum<T>(blocks: &[Arc<T>], of: Of<T>) -> u64 {
+    blocks.iter().map(|block| of(block)).sum()
+}
+
+struct Page(String);
+
+impl Page {
+    /// Begins a family and gives its name.
+    fn family(&mut self, prefix: &str, name: &str, kind: &str, help: &str) -> String {
+        let name = format!("{prefix}{name}");
+        // Writing into a String cannot fail.
+        let _ = write!(self.0, "# TYPE {name} {kind}\n# HELP {name} {help}\n");
+        name
+    }
+
+    fn sample(&mut self, name: &str, suffix: &str, labels: &str, more: &str, value: impl std::fmt::Display) {
+        let _ = match (labels, more) {
+            ("", "") => writeln!(self.0, "{name}{suffix} {value}"),
+            _ => writeln!(self.0, "{name}{suffix}{{{labels}{more}}} {value}"),
+        };
+    }
+}
+
+const CLASSES: [(usize, &str); 6] =
+    [(1, "1xx"), (2, "2xx"), (3, "3xx"), (4, "4xx"), (5, "5xx"), (0, "other")];
+
+#[cfg(test)]
+mod tests {
+    use model::{ConnectTimeout, IdleTimeout, Listener, LoadBalancerId, Port, ProjectId, listener::Service};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn listener(id: u128) -> Listener {
+        Listener {
+            id: ListenerId::new(Uuid::from_u128(id)),
+            project: ProjectId::new(Uuid::from_u128(1)),
+            load_balancer: LoadBalancerId::new(Uuid::from_u128(2)),
+            name: Default::default(),
+            description: Default::default(),
+            admin_up: true,
+            port: Port::of(80),
+            service: Service::Tcp,
+            default_pool: None,
+            target: Default::default(),
+            idle_timeout: IdleTimeout::of(300),
+            connect_timeout: ConnectTimeout::of(5),
+            transparent_client_ip: false,
+            connections_max: 0,
+            connections_per_second_max: 0,
+            protection: Default::default(),
+            enterprise_project: None,
+            tags: vec![],
+            created_at: Default::default(),
+            updated_at: Default::default(),
+        }
+    }
+
+    #[test]
+    fn an_empty_node_still_gives_a_whole_page() {
+        let page = render_openmetrics(&Registry::default(), &Snapshot::default(), &Facts::default());
+        assert!(page.contains("fulcrum_node_applied_revision 0\n"), "{page}");
+        assert!(page.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn every_line_is_a_comment_or_a_sample_of_the_family_above_it() {
+        let page = render_openmetrics(&Registry::default(), &Snapshot::default(), &Facts::default());
+        let mut family = "";
+        for line in page.lines().filter(|line| *line != "# EOF") {
+            if let Some(rest) = line.strip_prefix("# TYPE ") {
+                family = rest.split(' ').next().unwrap();
+            } else {
+                assert!(line.trim_start_matches("# HELP ").starts_with(family), "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn workers_are_summed_and_deleted_listeners_left_out() {
+        let registry = Registry::default();
+        let mut snapshot = Snapshot::default();
+        let listener = listener(7);
+        let id = listener.id;
+        snapshot.put(model::Object::Listener(Arc::new(listener)));
+        registry.listener(id, 0).connections.add(2);
+        registry.listener(id, 1).connections.add(3);
+        registry.listener(ListenerId::new(Uuid::from_u128(8)), 0).connections.add(9);
+        let page = render_openmetrics(&registry, &snapshot, &Facts::default());
+        let found: Vec<_> =
+            page.lines().filter(|l| l.starts_with("fulcrum_listener_connections_total")).collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].ends_with(&format!("listener=\"{id}\"}} 5")), "{found:?}");
+    }
+}
