@@ -1,0 +1,160 @@
+"""Pools through the vendor's client."""
+
+import pytest
+from huaweicloudsdkelb import v3
+
+from harness.sdk import refused_with
+
+
+@pytest.mark.covers("CreatePool", "ShowPool")
+def test_a_new_pool_has_the_documented_defaults(elb, stage):
+    lb = stage.load_balancer()
+    made = elb.create("Pool", loadbalancer_id=lb["id"], protocol="HTTP", lb_algorithm="ROUND_ROBIN")
+    shown = elb.show("Pool", made.id)
+    assert shown.to_dict() == made.to_dict()
+    expected = {"name": "", "description": "", "admin_state_up": True, "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN", "healthmonitor_id": None,
+                "listeners": [], "members": [], "session_persistence": None, "slow_start": None, "ip_version": "v4", "type": "",
+                "member_deletion_protection_enable": False, "protection_status": "nonProtection", "any_port_enable": False,
+                "enterprise_project_id": "0", "project_id": stage.api.project_id}
+    assert {key: getattr(shown, key) for key in expected} == expected
+    assert [ref.id for ref in shown.loadbalancers] == [lb["id"]]
+    assert shown.pool_health.minimum_healthy_member_count == 0
+    assert [ref.id for ref in elb.show("LoadBalancer", lb["id"]).pools] == [made.id]
+
+
+@pytest.mark.covers("CreatePool")
+def test_a_tcp_pool_takes_both_address_families(elb, stage):
+    assert elb.create("Pool", loadbalancer_id=stage.load_balancer()["id"], protocol="TCP", lb_algorithm="SOURCE_IP").ip_version == "dualstack"
+
+
+@pytest.mark.covers("CreatePool")
+def test_listener_id_makes_it_the_default_pool_once(elb, stage):
+    lb = stage.load_balancer()
+    listener = elb.create("Listener", loadbalancer_id=lb["id"], protocol="HTTP", protocol_port=80)
+    pool = elb.create("Pool", listener_id=listener.id, protocol="HTTP", lb_algorithm="ROUND_ROBIN")
+    assert [ref.id for ref in pool.listeners] == [listener.id] and [ref.id for ref in pool.loadbalancers] == [lb["id"]]
+    assert elb.show("Listener", listener.id).default_pool_id == pool.id
+    refused = stage.api.elb("POST", "pools", {"pool": {"listener_id": listener.id, "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}})
+    assert refused.status in (400, 409), "the listener has a default pool"
+
+
+BELONGING = [
+    ("nothing to belong to", {}, False),
+    ("instance needs vpc_id", {"type": "instance"}, False),
+    ("instance with vpc_id", {"type": "instance", "vpc_id": "VPC"}, True),
+    ("ip forbids vpc_id", {"type": "ip", "vpc_id": "VPC"}, False),
+    ("ip alone", {"type": "ip"}, True),
+    ("no such type", {"type": "other"}, False),
+]
+
+
+@pytest.mark.covers("CreatePool", "DeletePool")
+@pytest.mark.parametrize("why, fields, good", BELONGING, ids=[row[0] for row in BELONGING])
+def test_a_pool_belongs_somewhere(api, stage, why, fields, good):
+    fields = {key: stage.vpc if value == "VPC" else value for key, value in fields.items()}
+    reply = api.elb("POST", "pools", {"pool": {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN", **fields}})
+    assert reply.status == (201 if good else 400), reply.text
+    if good:
+        api.delete(f"pools/{reply.json['pool']['id']}")
+    else:
+        assert reply.code == "ELB.8902"
+
+
+STICKY = [
+    ("cookie for HTTP", "HTTP", {"type": "HTTP_COOKIE"}, {"type": "HTTP_COOKIE", "persistence_timeout": 1440}),
+    ("cookie with its own time", "HTTP", {"type": "HTTP_COOKIE", "persistence_timeout": 1}, {"type": "HTTP_COOKIE", "persistence_timeout": 1}),
+    ("application cookie", "HTTP", {"type": "APP_COOKIE", "cookie_name": "JSESSIONID"}, {"type": "APP_COOKIE", "cookie_name": "JSESSIONID"}),
+    ("application cookie without its name", "HTTP", {"type": "APP_COOKIE"}, None),
+    ("a name for another type", "HTTP", {"type": "HTTP_COOKIE", "cookie_name": "x"}, None),
+    ("source address is not for HTTP", "HTTP", {"type": "SOURCE_IP"}, None),
+    ("too long for HTTP", "HTTP", {"type": "HTTP_COOKIE", "persistence_timeout": 1441}, None),
+    ("source address for TCP", "TCP", {"type": "SOURCE_IP"}, {"type": "SOURCE_IP", "persistence_timeout": 1}),
+    ("an hour for TCP", "TCP", {"type": "SOURCE_IP", "persistence_timeout": 60}, {"type": "SOURCE_IP", "persistence_timeout": 60}),
+    ("too long for TCP", "TCP", {"type": "SOURCE_IP", "persistence_timeout": 61}, None),
+]
+
+
+@pytest.mark.parametrize("why, protocol, asked, kept", STICKY, ids=[row[0] for row in STICKY])
+def test_stickiness(api, stage, why, protocol, asked, kept):
+    body = {"loadbalancer_id": stage.load_balancer()["id"], "protocol": protocol, "lb_algorithm": "ROUND_ROBIN", "session_persistence": asked}
+    reply = api.elb("POST", "pools", {"pool": body})
+    if kept is None:
+        assert (reply.status, reply.code) == (400, "ELB.8902"), reply.text
+        return
+    assert reply.status == 201, reply.text
+    shown = reply.json["pool"]["session_persistence"]
+    assert {key: shown.get(key) for key in kept} == kept
+    cleared = api.update(f"pools/{reply.json['pool']['id']}", "pool", session_persistence=None)
+    assert cleared["session_persistence"] is None
+
+
+def test_slow_start_is_for_http_only_and_can_be_cleared(api, stage):
+    lb = stage.load_balancer()["id"]
+    made = api.create("pools", "pool", loadbalancer_id=lb, protocol="HTTP", lb_algorithm="ROUND_ROBIN", slow_start={"enable": True, "duration": 30})
+    assert made["slow_start"] == {"enable": True, "duration": 30}
+    assert api.update(f"pools/{made['id']}", "pool", slow_start=None)["slow_start"] is None
+    for why, fields in (("TCP", {"protocol": "TCP", "slow_start": {"enable": True, "duration": 30}}),
+                        ("too short", {"protocol": "HTTP", "slow_start": {"enable": True, "duration": 29}}),
+                        ("too long", {"protocol": "HTTP", "slow_start": {"enable": True, "duration": 1201}})):
+        reply = api.elb("POST", "pools", {"pool": {"loadbalancer_id": lb, "lb_algorithm": "ROUND_ROBIN", **fields}})
+        assert (reply.status, reply.code) == (400, "ELB.8902"), why
+
+
+@pytest.mark.covers("UpdatePool")
+def test_an_update_changes_what_it_names_and_nothing_else(elb, stage):
+    front = stage.front(pool={"description": "kept"})
+    changed = elb.update("Pool", front.pool["id"], name="after", lb_algorithm="LEAST_CONNECTIONS",
+                         pool_health=v3.PoolHealth(minimum_healthy_member_count=1))
+    assert (changed.name, changed.lb_algorithm, changed.description) == ("after", "LEAST_CONNECTIONS", "kept")
+    assert changed.pool_health.minimum_healthy_member_count == 1
+    assert [ref.id for ref in changed.listeners] == [front.listener["id"]]
+
+
+@pytest.mark.covers("DeletePool", "DeletePoolCascade")
+def test_a_pool_with_members_or_monitor_is_in_use_and_cascade_takes_them(elb, api, member, stage):
+    server = member()
+    front = stage.front([server], monitor={"type": "TCP"})
+    refused_with(409, "ELB.8907", elb.delete, "Pool", front.pool["id"])
+    front.remove(server)
+    refused_with(409, "ELB.8907", elb.delete, "Pool", front.pool["id"])
+    front.add(server)
+    elb.call("DeletePoolCascade", pool_id=front.pool["id"])
+    assert api.elb("GET", f"pools/{front.pool['id']}").status == 404
+    assert api.elb("GET", f"healthmonitors/{front.monitor['id']}").status == 404
+    assert api.show(f"listeners/{front.listener['id']}", "listener")["default_pool_id"] is None
+    assert front.get().status == 404, "traffic sees it, too"
+
+
+@pytest.mark.covers("DeletePoolCascade", "DeleteMember", "BatchDeleteMembers")
+def test_member_protection_blocks_each_removal(api, member, stage):
+    front = stage.front([member("kept")], pool={"member_deletion_protection_enable": True})
+    pool = f"pools/{front.pool['id']}"
+    id = front.members["kept"]
+    for method, path, body in (("DELETE", f"{pool}/members/{id}", {}), ("POST", f"{pool}/members/batch-delete", {"members": [{"id": id}]}),
+                               ("DELETE", f"{pool}/delete-cascade", {})):
+        reply = api.elb(method, path, body)
+        assert 400 <= reply.status < 500 and reply.status != 404, (path, reply.text)
+    assert front.get().body == b"kept"
+
+
+@pytest.mark.covers("BatchDeletePools")
+def test_a_batch_tells_for_each_pool_what_became_of_it(elb, stage):
+    lb = stage.load_balancer()
+    pool = elb.create("Pool", loadbalancer_id=lb["id"], protocol="TCP", lb_algorithm="ROUND_ROBIN")
+    unknown = "00000000-0000-4000-8000-000000000000"
+    answer = elb.call("BatchDeletePools", body=v3.BatchDeletePoolsRequestBody(pools=[pool.id, unknown]))
+    assert {item.id: item.ret_status for item in answer.pools} == {pool.id: "successful", unknown: "not found"}
+
+
+@pytest.mark.covers("ListPools")
+def test_the_list_shows_pools_as_show_does(elb, member, stage):
+    front = stage.front([member()])
+    found = elb.list("ListPools", id=[front.pool["id"]])
+    assert [item.to_dict() for item in found.pools] == [elb.show("Pool", front.pool["id"]).to_dict()]
+
+
+@pytest.mark.parametrize("field, value", [("lb_algorithm", "QUIC_CID"), ("lb_algorithm", "5_TUPLE_HASH"), ("lb_algorithm", "RANDOM"), ("protocol", "SCTP")])
+def test_values_that_do_not_fit_are_named(api, stage, field, value):
+    body = {"loadbalancer_id": stage.load_balancer()["id"], "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN", field: value}
+    reply = api.elb("POST", "pools", {"pool": body})
+    assert (reply.status, reply.code) == (400, "ELB.8902") and field in reply.message
