@@ -1,0 +1,118 @@
+"""Two hundred random edits while requests keep coming: not one fails."""
+
+import random
+
+import pytest
+
+from harness.http_member import HttpMember
+from harness.load import Load
+from harness.stage import Stage
+
+EDITS = 200
+
+
+class Editor:
+    """Random edits around one front; its first member stays, so that there is always one to answer."""
+
+    def __init__(self, stage, front, servers, seed):
+        self.stage, self.api, self.front = stage, stage.api, front
+        self.rng = random.Random(seed)
+        self.spare = servers
+        self.extra = []          # members in the pool beside the first
+        self.monitor = None
+        self.others = []         # fronts beside ours
+        self.pools = [front.pool["id"]]
+
+    def step(self):
+        """One edit; answers its name."""
+        edit = self.rng.choice([self.add, self.remove, self.weigh, self.algorithm, self.timeouts, self.headers, self.monitor_toggle, self.monitor_edit,
+                                self.new_front, self.drop_front, self.switch_pool, self.rename, self.batch])
+        edit()
+        return edit.__name__
+
+    def add(self):
+        if self.spare:
+            server = self.spare.pop()
+            self.front.add(server, weight=self.rng.randint(1, 100))
+            self.extra.append(server)
+
+    def remove(self):
+        if self.extra:
+            server = self.extra.pop(self.rng.randrange(len(self.extra)))
+            self.front.remove(server)
+            self.spare.append(server)
+
+    def weigh(self):
+        if self.extra:
+            self.front.weigh(self.rng.choice(self.extra), self.rng.choice([0, 1, 50, 100]))
+
+    def algorithm(self):
+        self.front.edit_pool(lb_algorithm=self.rng.choice(["ROUND_ROBIN", "LEAST_CONNECTIONS", "SOURCE_IP"]))
+
+    def timeouts(self):
+        self.front.edit(keepalive_timeout=self.rng.randint(60, 4000), client_timeout=self.rng.randint(30, 300), member_timeout=self.rng.randint(30, 300))
+
+    def headers(self):
+        self.front.edit(insert_headers={"X-Forwarded-Port": self.rng.random() < 0.5, "X-Real-IP": self.rng.random() < 0.5})
+
+    def monitor_toggle(self):
+        if self.monitor:
+            self.api.delete(f"healthmonitors/{self.monitor}")
+            self.monitor = None
+        else:
+            self.monitor = self.stage.monitor(self.pools[0], type=self.rng.choice(["TCP", "HTTP"]))["id"]
+
+    def monitor_edit(self):
+        if self.monitor:
+            self.api.update(f"healthmonitors/{self.monitor}", "healthmonitor", delay=self.rng.randint(1, 5), max_retries=self.rng.randint(1, 5))
+
+    def new_front(self):
+        same = self.front.load_balancer if self.rng.random() < 0.5 else None
+        self.others.append(self.stage.front(protocol=self.rng.choice(["HTTP", "TCP"]), load_balancer=same))
+
+    def drop_front(self):
+        if self.others:
+            gone = self.others.pop(self.rng.randrange(len(self.others)))
+            self.api.delete(f"listeners/{gone.listener['id']}/force")
+
+    def switch_pool(self):
+        """To a second pool with the first member alone, and back."""
+        if len(self.pools) == 1:
+            made = self.api.create("pools", "pool", loadbalancer_id=self.front.load_balancer["id"], protocol="HTTP", lb_algorithm="ROUND_ROBIN")
+            self.api.create(f"pools/{made['id']}/members", "member", address=self.first.address, protocol_port=self.first.port, subnet_cidr_id=self.stage.subnet)
+            self.pools.append(made["id"])
+        current = self.api.show(f"listeners/{self.front.listener['id']}", "listener")["default_pool_id"]
+        self.front.edit(default_pool_id=next(id for id in self.pools if id != current))
+
+    def rename(self):
+        self.api.update(f"loadbalancers/{self.front.load_balancer['id']}", "loadbalancer", name=f"n{self.rng.random()}")
+        self.front.edit_pool(description=f"d{self.rng.random()}")
+
+    def batch(self):
+        if self.spare and self.rng.random() < 0.5:
+            self.add()
+        else:
+            items = [{"id": self.front.members[server.name], "weight": self.rng.randint(1, 100)} for server in self.extra]
+            if items:
+                self.api.elb("POST", f"pools/{self.pools[0]}/members/batch-update", {"members": items})
+
+
+@pytest.mark.parametrize("seed", [11, 12])
+def test_random_edits_under_load_fail_no_request(fulcrum, member, seed):
+    stage = Stage(fulcrum)
+    servers = [member(f"m{number}") for number in range(6)]
+    front = stage.front(servers[:1])
+    editor = Editor(stage, front, servers[1:], seed)
+    editor.first = servers[0]
+    names = {server.name.encode() for server in servers}
+    done = []
+    try:
+        with Load(front.where, good=lambda answer: answer.status == 200 and answer.body in names) as load:
+            while len(done) < EDITS:
+                done.append(editor.step())
+                assert not load.failures, f"seed {seed}, after {done[-5:]}: {load.failures[:3]}"
+        assert load.failures == [], f"seed {seed}"
+        assert load.done > EDITS, "there was load"
+    finally:
+        stage.close()
+    assert all(server.malformed == [] for server in servers if isinstance(server, HttpMember))

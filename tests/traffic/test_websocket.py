@@ -1,0 +1,65 @@
+"""Upgrades: WebSocket through the load balancer, as a tunnel that begins with the member's 101."""
+
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from harness.members import ScriptMember
+from harness.wait import eventually
+
+
+def test_messages_both_ways(member, stage):
+    server = member("ws")
+    front = stage.front([server])
+    with connect(f"ws://{front.url}/ws", proxy=None) as socket:
+        for message in ("hello", "ünï", b"bytes", "x" * 70_000, b"y" * 3_000_000):
+            socket.send(message)
+            assert socket.recv(timeout=10) == message
+    eventually(lambda: server.open == 0, what="the tunnel ends on both sides")
+    request = server.requests[0]
+    assert (request.header("upgrade"), request.header("connection")) == (["websocket"], ["Upgrade"])
+    assert request.header("x-forwarded-for") == ["127.0.0.1"]
+
+
+def test_a_refused_upgrade_is_passed_on(member, stage):
+    front = stage.front([member()])
+    with pytest.raises(InvalidStatus) as refused:
+        connect(f"ws://{front.url}/status/403", proxy=None)
+    assert refused.value.response.status_code == 403
+
+
+def test_many_sockets_at_once_and_edits_leave_them_alone(member, stage):
+    front = stage.front([member("a"), member("b")])
+    sockets = [connect(f"ws://{front.url}/ws", proxy=None) for _ in range(20)]
+    front.edit(description="edited")
+    front.edit_pool(lb_algorithm="LEAST_CONNECTIONS")
+    for number, socket in enumerate(sockets):
+        socket.send(str(number))
+        assert socket.recv(timeout=10) == str(number)
+        socket.close()
+
+
+def test_any_protocol_can_be_upgraded_to_and_early_bytes_are_kept(member, stage):
+    def script(connection, server):
+        head = server.read_head(connection)
+        assert b"chat/1" in head
+        connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: chat/1\r\n\r\nwelcome\n")
+        while piece := connection.recv(1000):
+            connection.sendall(piece.upper())
+    front = stage.front([member("chat", kind=ScriptMember, script=script)])
+    with front.connect() as client:
+        client.send(b"GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: chat/1\r\n\r\n")
+        assert client.answer().status == 101
+        assert client.until(b"\n") == b"welcome"
+        assert client.send(b"abc").exactly(3) == b"ABC"
+        client.finish()
+        assert client.rest() == b""
+
+
+def test_a_tunnel_is_not_cut_by_the_request_timeouts(member, stage):
+    front = stage.front([member("ws")], listener={"client_timeout": 1, "member_timeout": 1, "keepalive_timeout": 30})
+    with connect(f"ws://{front.url}/ws", proxy=None) as socket:
+        with pytest.raises(TimeoutError):
+            socket.recv(timeout=2.5)
+        socket.send("still here")
+        assert socket.recv(timeout=5) == "still here"
