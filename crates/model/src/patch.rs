@@ -32,6 +32,14 @@ impl<T> Patch<T> {
         }
     }
 
+    /// The value that was said, as a create wants it: there null and nothing are the same.
+    pub fn into_option(self) -> Option<T> {
+        match self {
+            Self::Keep | Self::Clear => None,
+            Self::Set(value) => Some(value),
+        }
+    }
+
     /// Whether anything was said.
     pub fn is_said(&self) -> bool {
         !matches!(self, Self::Keep)
