@@ -1,1 +1,33 @@
-//! Choosing a member: algorithms, health state machine. Pure.
+//! Choosing a member: algorithms, the health state machine, when to probe.
+//!
+//! This crate decides and does nothing: it knows no socket, clock, thread or random source. Time and seeds are arguments.
+//! Members are named by their index in the group that they were compiled into (`plan`); an index means nothing outside it.
+//!
+//! How it is driven. For each target the data plane keeps one [`HealthTable`] and one [`Connections`], shared by all workers,
+//! and one [`Picker`] per worker. The prober feeds [`Health::after`] and writes verdicts into the table; a worker asks
+//! [`Picker::pick`] for each piece of new work and tells `Connections` when it begins and ends.
+//!
+//! What it does not do: it keeps no sticky sessions, no slow start, and it remembers no flows.
+
+pub mod connections;
+pub mod health;
+pub mod health_table;
+pub mod least_connections;
+pub mod maglev;
+pub mod mix;
+pub mod probe_schedule;
+pub mod round_robin;
+pub mod selection;
+
+pub use connections::Connections;
+pub use health::{Health, Probe, Step, Thresholds};
+pub use health_table::HealthTable;
+pub use least_connections::LeastConnections;
+pub use maglev::{Maglev, member_key};
+pub use probe_schedule::ProbeSchedule;
+pub use round_robin::{RoundRobin, Start};
+pub use selection::{MemberIndex, PickContext, Picker, Placement};
+
+/// Most members that a group can have: an index is a `u16`, and one value of it stands for "none".
+/// Far above every quota (500 by default, behaviour/features.md section 12).
+pub const MEMBERS_MAX: usize = u16::MAX as usize;

@@ -1,0 +1,206 @@
+//! The choice of a member for a piece of new work: a TCP connection or an HTTP request.
+//!
+//! Members of weight 0 take no new work, nor do members without health, nor those already tried for this piece of work.
+//! Where the pool says so, a group without any healthy member is used as if all were healthy (behaviour/features.md section 7,
+//! "All-down forwarding"; `pool_health.minimum_healthy_member_count` = 1). A member of weight 0 counts neither as healthy nor as
+//! a way out: it would get no work anyhow.
+//!
+//! What is not here yet and has its place: stickiness asks before [`Picker::pick`], slow start changes the weights.
+
+use std::{net::IpAddr, sync::Arc};
+
+use model::Weight;
+
+use crate::{Connections, HealthTable, LeastConnections, Maglev, RoundRobin, Start};
+
+/// The place of a member in its group; it means nothing outside the plan that it is from.
+pub type MemberIndex = u16;
+
+/// How a group's members are chosen.
+#[derive(Clone, Copy, Debug)]
+pub enum Placement<'a> {
+    /// In turn, in proportion to weight.
+    RoundRobin,
+    /// The fewest connections for the weight.
+    LeastConnections,
+    /// By the client's address, with the group's table.
+    SourceIp(&'a Arc<Maglev>),
+}
+
+/// Chooses members of one group; each worker has its own.
+#[derive(Clone, Debug)]
+pub struct Picker {
+    choice: Choice,
+    weights: Box<[Weight]>,
+    all_down_forward: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Choice {
+    RoundRobin(RoundRobin),
+    LeastConnections(LeastConnections),
+    SourceIp(Arc<Maglev>),
+}
+
+/// What a choice depends on besides the group.
+#[derive(Clone, Copy, Debug)]
+pub struct PickContext<'a> {
+    /// The client's address.
+    pub client: IpAddr,
+    /// Members that were tried for this piece of work and failed.
+    pub tried: &'a [MemberIndex],
+    /// Who is healthy.
+    pub health: &'a HealthTable,
+    /// How many connections each member has; only [`Placement::LeastConnections`] looks.
+    pub connections: &'a Connections,
+}
+
+impl Picker {
+    /// A picker over members of these weights. `previous` is this worker's picker of the group before the members or settings
+    /// changed: turns go on where they were.
+    pub fn new(
+        placement: Placement<'_>,
+        weights: &[Weight],
+        all_down_forward: bool,
+        start: Start,
+        previous: Option<&Self>,
+    ) -> Self {
+        let choice = match (placement, previous.map(|picker| &picker.choice)) {
+            (Placement::RoundRobin, Some(Choice::RoundRobin(turn))) => {
+                Choice::RoundRobin(turn.with_members(weights))
+            }
+            (Placement::RoundRobin, _) => Choice::RoundRobin(RoundRobin::new(weights, start)),
+            (Placement::LeastConnections, Some(Choice::LeastConnections(least))) => {
+                Choice::LeastConnections(least.with_members(weights))
+            }
+            (Placement::LeastConnections, _) => {
+                Choice::LeastConnections(LeastConnections::new(weights, start))
+            }
+            (Placement::SourceIp(table), _) => Choice::SourceIp(Arc::clone(table)),
+        };
+        Self { choice, weights: weights.into(), all_down_forward }
+    }
+
+    /// A member for a piece of new work; none when nobody may get it. Costs no allocation.
+    pub fn pick(&mut self, context: &PickContext<'_>) -> Option<MemberIndex> {
+        let untried = |member: usize| !context.tried.iter().any(|&tried| usize::from(tried) == member);
+        let healthy = |member: usize| context.health.is_usable(member);
+        let picked = self.choose(context, |member| healthy(member) && untried(member));
+        if picked.is_none() && self.all_down_forward && !self.any_working(healthy) {
+            return self.choose(context, untried);
+        }
+        picked
+    }
+
+    fn choose(&mut self, context: &PickContext<'_>, usable: impl Fn(usize) -> bool) -> Option<MemberIndex> {
+        let picked = match &mut self.choice {
+            Choice::RoundRobin(turn) => turn.pick(usable),
+            Choice::LeastConnections(least) => least.pick(usable, |member| context.connections.count(member)),
+            Choice::SourceIp(table) => table.pick(context.client, usable),
+        };
+        picked.map(|member| member as MemberIndex)
+    }
+
+    /// Whether `healthy` holds for any member that takes new work.
+    fn any_working(&self, healthy: impl Fn(usize) -> bool) -> bool {
+        let working = self.weights.iter().enumerate().filter(|(_, weight)| weight.value() > 0);
+        working.map(|(member, _)| member).any(healthy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::member_key;
+
+    const START: Start = Start { worker: 0, workers: 1 };
+
+    struct Group {
+        weights: Vec<Weight>,
+        maglev: Arc<Maglev>,
+        health: HealthTable,
+        connections: Connections,
+    }
+
+    impl Group {
+        fn new(weights: &[u16], healthy: &[usize]) -> Self {
+            let key = |n: usize| member_key(([10, 0, 0, n as u8], 80).into());
+            let keys = weights.iter().enumerate().map(|(n, &weight)| (weight > 0).then(|| key(n)));
+            Self {
+                weights: weights.iter().map(|&weight| Weight::of(weight)).collect(),
+                maglev: Arc::new(Maglev::new(keys)),
+                health: HealthTable::new(weights.len(), |member| healthy.contains(&member)),
+                connections: Connections::new(1, weights.len()),
+            }
+        }
+
+        /// Who is picked at least once in many picks for many clients, for each algorithm; they must agree.
+        fn picked(&self, all_down_forward: bool, tried: &[MemberIndex]) -> Vec<MemberIndex> {
+            let all = [Placement::RoundRobin, Placement::LeastConnections, Placement::SourceIp(&self.maglev)];
+            let picked = all.map(|placement| {
+                let mut picker = Picker::new(placement, &self.weights, all_down_forward, START, None);
+                let mut picked: Vec<_> = (0..200u8)
+                    .filter_map(|n| {
+                        let client = IpAddr::from([192, 0, 2, n]);
+                        let (health, connections) = (&self.health, &self.connections);
+                        picker.pick(&PickContext { client, tried, health, connections })
+                    })
+                    .collect();
+                picked.sort_unstable();
+                picked.dedup();
+                picked
+            });
+            assert!(picked.iter().all(|of_one| *of_one == picked[0]), "the algorithms differ: {picked:?}");
+            picked[0].clone()
+        }
+    }
+
+    #[test]
+    fn new_work_goes_to_whoever_may_get_it_with_every_algorithm() {
+        for (why, weights, healthy, forward, tried, expect) in [
+            ("all healthy", &[1, 1, 1][..], &[0, 1, 2][..], false, &[][..], &[0, 1, 2][..]),
+            ("unhealthy gets none", &[1, 1, 1], &[0, 2], false, &[], &[0, 2]),
+            ("weight 0 gets none", &[1, 0, 1], &[0, 1, 2], false, &[], &[0, 2]),
+            ("tried is not tried again", &[1, 1, 1], &[0, 1, 2], false, &[1], &[0, 2]),
+            ("all tried", &[1, 1], &[0, 1], false, &[0, 1], &[]),
+            ("nobody healthy", &[1, 1], &[], false, &[], &[]),
+            ("nobody healthy, forward to all", &[1, 1, 1], &[], true, &[], &[0, 1, 2]),
+            ("forward to all but weight 0", &[1, 0, 1], &[], true, &[], &[0, 2]),
+            ("forward to all but the tried", &[1, 1, 1], &[], true, &[2], &[0, 1]),
+            ("the healthy one was tried: the unhealthy are no way out", &[1, 1], &[0], true, &[0], &[]),
+            ("only a member of weight 0 is healthy", &[1, 0], &[1], true, &[], &[0]),
+            ("the same without forwarding", &[1, 0], &[1], false, &[], &[]),
+            ("a group without members", &[], &[], true, &[], &[]),
+        ] {
+            assert_eq!(Group::new(weights, healthy).picked(forward, tried), expect, "{why}");
+        }
+    }
+
+    #[test]
+    fn a_change_of_the_group_goes_on_in_turn() {
+        let group = Group::new(&[1, 1, 1], &[0, 1, 2]);
+        let client = IpAddr::from([192, 0, 2, 1]);
+        let context =
+            PickContext { client, tried: &[], health: &group.health, connections: &group.connections };
+        for placement in [Placement::RoundRobin, Placement::LeastConnections] {
+            let mut picker = Picker::new(placement, &group.weights, false, START, None);
+            let mut picked = Vec::new();
+            for _ in 0..6 {
+                picked.extend(picker.pick(&context));
+                picker = Picker::new(placement, &group.weights, false, START, Some(&picker));
+            }
+            assert_eq!(picked, [0, 1, 2, 0, 1, 2], "{placement:?}");
+        }
+    }
+
+    #[test]
+    fn least_connections_reads_the_shared_counts() {
+        let group = Group::new(&[1, 1], &[0, 1]);
+        let client = IpAddr::from([192, 0, 2, 1]);
+        let mut picker = Picker::new(Placement::LeastConnections, &group.weights, false, START, None);
+        group.connections.begin(0, 0);
+        let context =
+            PickContext { client, tried: &[], health: &group.health, connections: &group.connections };
+        assert_eq!((picker.pick(&context), picker.pick(&context)), (Some(1), Some(1)));
+    }
+}
