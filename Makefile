@@ -1,0 +1,70 @@
+# Works on a fresh Debian 12 with Rust, Python and Node; what is missing beside them is installed (as root) or named.
+
+FULCRUM := target/release/fulcrum
+VENV := .venv
+FUZZ_SECONDS ?= 60
+# What pytest runs: `make pytest PYTEST=tests/sdk`, or one test by `PYTEST="tests/sdk -k paging"`.
+PYTEST ?= tests
+# Which scenarios are measured, and with which options.
+BENCH ?= h1-small h1-64k h1-1m h1-post h1-chunked h1-conn h1-rate tcp-small tcp-1m tcp-conn idle-http start-5k
+
+.DEFAULT_GOAL := help
+.PHONY: help run check test fmt clippy docs unit fuzz release pytest bench clean
+
+help: ## what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+run: release ## build, and start a load balancer to play with
+	$(FULCRUM) up --demo
+
+check: fmt clippy unit ## the fast loop: format, lints, unit tests
+
+test: fmt clippy docs unit fuzz release pytest ## everything that a change must pass
+
+bench: release ## CPU per request beside HAProxy and nginx; BENCH="h1-small --rounds 3" chooses
+	bench/seed_many.py
+	bench/bench.py $(BENCH) --candidate 'fulcrum:http,tcp,many=bench/start.sh'
+	bench/first_byte.py
+	bench/change.py
+
+# -- the steps
+
+fmt: .need-build
+	cargo fmt --all --check
+
+clippy: .need-build
+	cargo clippy --workspace --all-targets -- -D warnings
+
+docs: .need-build
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+unit: .need-build .need-test
+	cargo test --workspace --quiet
+
+fuzz: .need-build .need-test
+	fuzz/run.sh $(FUZZ_SECONDS)
+
+release: .need-build
+	cargo build --release -p fulcrum
+
+pytest: release $(VENV)/installed
+	$(VENV)/bin/python -m pytest -c tests/pytest.ini $(PYTEST)
+
+clean:
+	cargo clean
+	rm -rf $(VENV) bench/out
+
+# -- what they need
+
+.PHONY: .need-build .need-test
+.need-build:
+	@scripts/need.sh build
+	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || rustup component add rustfmt clippy
+
+.need-test:
+	@scripts/need.sh test
+
+$(VENV)/installed: tests/requirements.txt | .need-test
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	touch $@

@@ -1,0 +1,45 @@
+#!/usr/bin/env python3
+"""Makes what the harness asked for on a server that start.sh is just starting: one listener, or, for kind many, the right member.
+
+Usage: setup.py KIND DATA ENDPOINT. Runs beside the server, outside its process tree.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from client import Api
+
+SECONDS = 18  # the harness gives up after 20
+
+
+def api_when_ready(data, endpoint):
+    """The API as soon as it answers."""
+    until = time.monotonic() + SECONDS
+    while True:
+        try:
+            return Api(Path(data) / "credentials.json", endpoint)
+        except (OSError, ValueError, RuntimeError) as problem:
+            if time.monotonic() > until:
+                raise SystemExit(f"setup: the API at {endpoint} does not answer: {problem}")
+            time.sleep(0.02)
+
+
+def main():
+    kind, data, endpoint = sys.argv[1:]
+    backend = os.environ["BENCH_BACKEND"]
+    api = api_when_ready(data, endpoint)
+    vip, port = os.environ["BENCH_LISTEN"].rsplit(":", 1)
+    if kind == "many":
+        # The seed's members name the port of an older run. Only the last listener is asked for anything: its member is moved.
+        lb = api.get(f"loadbalancers?vip_address={vip}")["loadbalancers"][0]
+        pool = api.get(f"pools?loadbalancer_id={lb['id']}")["pools"][0]["id"]
+        for member in api.get(f"pools/{pool}/members")["members"]:
+            api.delete(f"pools/{pool}/members/{member['id']}")
+        api.member(pool, backend)
+    else:
+        api.forward(vip, int(port), {"http": "HTTP", "tcp": "TCP"}[kind], backend)
+
+
+main()

@@ -1,0 +1,30 @@
+#!/bin/sh
+# The harness's candidate command: becomes the server of one scenario kind and serves until SIGTERM.
+#   ./bench.py quick --candidate 'fulcrum:http,tcp=./start.sh'
+# One worker, no access log. What the harness asks for is made through the API by setup.py, which runs outside this
+# process's tree and is gone before the load begins; the server itself replaces this shell.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+binary=${FULCRUM_BIN:-$here/../target/release/fulcrum}
+kind=${BENCH_KIND:?run by bench.py, which sets BENCH_KIND, BENCH_LISTEN, BENCH_BACKEND and BENCH_DIR}
+[ -x "$binary" ] || { echo "no binary at $binary: cargo build --release first, or set FULCRUM_BIN" >&2; exit 2; }
+
+case $kind in
+  http | tcp)
+    directory=$BENCH_DIR/fulcrum-$kind
+    mkdir -p "$directory"
+    python3 -c "from pathlib import Path; import sys; sys.path.insert(0, '$here'); from client import write_config; write_config(Path('$directory'))" ;;
+  many)
+    directory=$here/out/many
+    [ -f "$directory/stamp" ] || { echo "kind many starts from a data directory made before: run $here/seed_many.py" >&2; exit 2; } ;;
+  *)
+    echo "kind $kind is not there yet" >&2
+    exit 2 ;;
+esac
+
+# On a loopback address that no scenario uses. The setup must not take turns with the server at real-time priority.
+listen=127.0.0.2:$((20000 + $$ % 10000))
+ordinary=
+command -v chrt >/dev/null && ordinary="chrt -o 0"
+( $ordinary python3 "$here/setup.py" "$kind" "$directory/data" "http://$listen" & )
+exec "$binary" up --data "$directory/data" --config "$directory/bench.toml" --listen "$listen"
