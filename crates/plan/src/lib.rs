@@ -29,3 +29,13 @@ pub struct Plan {
     /// What it was compiled from, for the next compilation to compare with.
     source: Snapshot,
 }
+
+impl Plan {
+    /// A plan made by hand, without a snapshot behind it: for tests and benches of the data plane. A later `compile` takes
+    /// nothing over from it.
+    #[doc(hidden)]
+    pub fn of_listeners(revision: Revision, listeners: impl IntoIterator<Item = ListenerPlan>) -> Self {
+        let listeners = listeners.into_iter().map(|listener| (listener.id, Arc::new(listener))).collect();
+        Self { revision, listeners, source: Snapshot::default() }
+    }
+}
