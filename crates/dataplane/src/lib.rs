@@ -1,1 +1,33 @@
-//! The workers: accept, relay, forward, probe.
+//! The data plane: workers that accept, relay, forward and probe. The only hot crate.
+//!
+//! The two journeys through it:
+//! - *A connection*: [`acceptor`] → [`layer4`] or [`http`] → [`target`] (which member) → [`member`] (a kept connection or a new
+//!   one) → back. All of it happens in one worker, which shares nothing with others but plans, health bits and counts.
+//! - *A change*: [`Dataplane::apply`] compares plans by pointer, binds sockets, tells the prober and then every worker, and waits
+//!   until all run on it. A connection looks for its listener's present plan once per request.
+//!
+//! What it does not do: it decides nothing that `plan` or `balance` could; it parses nothing that `wire` does not; it writes no
+//! file. Design sections 7 and 12 say why it is built so.
+
+mod acceptor;
+mod bind;
+mod buffer;
+mod config;
+mod dataplane;
+mod http;
+mod io;
+mod layer4;
+mod limits;
+mod member;
+mod pipe;
+mod probe;
+mod relay;
+mod service;
+mod sys;
+mod table;
+mod target;
+mod worker;
+
+pub use config::Config;
+pub use dataplane::{Applied, Dataplane, start};
+pub use probe::HealthChange;

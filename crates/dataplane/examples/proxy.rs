@@ -1,0 +1,86 @@
+//! The data plane alone, for measuring: `proxy KIND LISTEN MEMBER [WORKERS]`, KIND one of `http`, `tcp`, `many`.
+//!
+//! `many` reads `address:port,pool` lines from the file named LISTEN and gives each listener a pool of its own.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use dataplane::Config;
+use model::{
+    Algorithm, ListenerId, LoadBalancerId, MemberId, PoolId, PoolProtocol, ProjectId, Revision, TargetId,
+    Timestamp, Weight, listener::InsertHeaders,
+};
+use plan::{Endpoint, HttpPlan, ListenerPlan, MemberPlan, Plan, ServicePlan, TargetPlan};
+use uuid::Uuid;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [kind, listen, member, rest @ ..] = &arguments[..] else {
+        return Err("usage: proxy http|tcp|many LISTEN MEMBER [WORKERS]".into());
+    };
+    let workers = rest.first().map_or(Ok(1), |text| text.parse())?;
+    let member: SocketAddr = member.parse()?;
+    let addresses: Vec<SocketAddr> = match kind.as_str() {
+        "many" => std::fs::read_to_string(listen)?
+            .lines()
+            .filter_map(|line| line.split(',').next()?.parse().ok())
+            .collect(),
+        _ => vec![listen.parse()?],
+    };
+    let listeners = addresses
+        .iter()
+        .enumerate()
+        .map(|(n, address)| listener(n as u128 + 1, kind == "tcp", *address, member));
+    let plan = Arc::new(Plan::of_listeners(Revision(1), listeners));
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let config = Config { workers, ..Config::default() };
+        let dataplane =
+            dataplane::start(config, telemetry::Registry::default(), || Timestamp::from_millis(0))?;
+        let applied = dataplane.apply(plan).await;
+        if let Some((_, fault)) = applied.faults.first() {
+            return Err(fault.clone().into());
+        }
+        std::future::pending().await
+    })
+}
+
+fn listener(n: u128, tcp: bool, address: SocketAddr, member: SocketAddr) -> ListenerPlan {
+    let id = ListenerId::new(Uuid::from_u128(n));
+    let protocol = if tcp { PoolProtocol::Tcp } else { PoolProtocol::Http };
+    let http = HttpPlan {
+        request_timeout: Duration::from_secs(60),
+        response_timeout: Duration::from_secs(60),
+        member_retry: true,
+        insert_headers: InsertHeaders {
+            real_ip: false,
+            forwarded_host: false,
+            forwarded_proto: false,
+            ..InsertHeaders::default()
+        },
+        fixed_headers: String::new(),
+    };
+    let target = TargetPlan {
+        id: TargetId { listener: id, pool: PoolId::new(Uuid::from_u128(n)) },
+        protocol,
+        algorithm: Algorithm::RoundRobin,
+        members: vec![MemberPlan {
+            id: MemberId::new(Uuid::from_u128(n)),
+            address: member,
+            probe_address: member,
+            weight: Weight::of(1),
+        }],
+        probe: None,
+        all_down_forward: false,
+        drain: None,
+        maglev: None,
+    };
+    ListenerPlan {
+        id,
+        load_balancer: LoadBalancerId::new(Uuid::from_u128(1)),
+        project: ProjectId::new(Uuid::from_u128(1)),
+        endpoints: vec![Endpoint { address }],
+        service: if tcp { ServicePlan::Tcp } else { ServicePlan::Http(http) },
+        default_target: Some(Arc::new(target)),
+        idle_timeout: Duration::from_secs(300),
+        connect_timeout: Duration::from_secs(5),
+    }
+}

@@ -1,0 +1,104 @@
+//! Accepting connections from one listening socket.
+
+use std::{future::poll_fn, io, net::SocketAddr, os::fd::OwnedFd, rc::Rc, time::Duration};
+
+use plan::ServicePlan;
+use rustix::{io::Errno, net::SocketFlags};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
+
+use crate::{http, layer4, service::Slot, table::Seat, worker::Worker};
+
+/// How long accepting rests when the system has no descriptor or memory left, or the worker is full.
+const REST: Duration = Duration::from_millis(100);
+
+/// A listening socket of one worker.
+pub(crate) struct Acceptor {
+    door: Rc<Door>,
+    socket: Rc<TcpListener>,
+    task: JoinHandle<()>,
+}
+
+/// What a connection knows about where it came in.
+pub(crate) struct Door {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) slot: Rc<Slot>,
+    /// The address that clients reached.
+    pub(crate) address: SocketAddr,
+}
+
+impl Acceptor {
+    /// Starts accepting. Must be called inside the worker's runtime.
+    pub(crate) fn start(
+        worker: Rc<Worker>,
+        slot: Rc<Slot>,
+        address: SocketAddr,
+        socket: std::net::TcpListener,
+    ) -> io::Result<Self> {
+        let door = Rc::new(Door { worker, slot, address });
+        let socket = Rc::new(TcpListener::from_std(socket)?);
+        let task = tokio::task::spawn_local(accept(door.clone(), socket.clone()));
+        Ok(Self { door, socket, task })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.door.address
+    }
+
+    /// Stops accepting; connections that the kernel has already made are still taken.
+    pub(crate) fn stop(self) {
+        self.task.abort();
+        while let Ok(socket) = rustix::net::accept_with(&self.socket, FLAGS) {
+            if let Ok((stream, peer)) = known(socket) {
+                begin(&self.door, stream, peer);
+            }
+        }
+        // The task holds the socket until the runtime has ended it; from now on nobody shall come in by it.
+        let _closed = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
+    }
+}
+
+const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
+
+fn known(socket: OwnedFd) -> io::Result<(TcpStream, SocketAddr)> {
+    let stream = std::net::TcpStream::from(socket);
+    let peer = stream.peer_addr()?;
+    Ok((TcpStream::from_std(stream)?, peer))
+}
+
+async fn accept(door: Rc<Door>, socket: Rc<TcpListener>) {
+    loop {
+        if door.worker.table.taken() >= door.worker.connections_max {
+            rest(&door.worker).await;
+            continue;
+        }
+        match poll_fn(|cx| socket.poll_accept(cx)).await {
+            Ok((stream, peer)) => begin(&door, stream, peer),
+            Err(error) => match error.raw_os_error().map(Errno::from_raw_os_error) {
+                Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+                    tracing::warn!(address = %door.address, %error, "cannot accept; new connections wait");
+                    rest(&door.worker).await;
+                }
+                // The client left before it was accepted, or the network failed it: not our matter.
+                _ => {}
+            },
+        }
+    }
+}
+
+async fn rest(worker: &Worker) {
+    let seat = Seat::take(&worker.table, 0);
+    seat.occupy().await;
+    seat.pause(REST).await;
+}
+
+fn begin(door: &Rc<Door>, stream: TcpStream, peer: SocketAddr) {
+    let service = door.slot.service();
+    service.counters.connections.inc();
+    match service.plan.service {
+        ServicePlan::Http(_) => drop(tokio::task::spawn_local(http::serve(door.clone(), stream, peer))),
+        ServicePlan::Tcp => drop(tokio::task::spawn_local(layer4::serve(door.clone(), stream, peer))),
+    }
+}

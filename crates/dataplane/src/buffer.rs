@@ -1,0 +1,142 @@
+//! The buffers of one worker.
+//!
+//! There is one large scratch buffer for reading and one for heads that are being written; both are empty whenever a task
+//! waits. What could not be written at once is kept in a [`Pending`], whose bytes come from a pool and go back to it; so an idle
+//! connection owns no buffer.
+
+use std::{
+    cell::RefCell,
+    io::{self, IoSlice},
+};
+
+use tokio::net::TcpStream;
+
+use crate::{config::SCRATCH_BYTES, io::write};
+
+/// A pooled buffer that grew beyond this is freed instead of kept.
+const KEPT_BYTES_MAX: usize = 64 * 1024;
+
+/// Pooled buffers that a worker keeps.
+const KEPT_MAX: usize = 256;
+
+/// The buffers of one worker.
+pub(crate) struct Buffers {
+    /// What a read goes into. Never held while waiting.
+    pub(crate) scratch: RefCell<Box<[u8]>>,
+    /// What a head is written into. Never held while waiting.
+    pub(crate) head: RefCell<Vec<u8>>,
+    kept: RefCell<Vec<Vec<u8>>>,
+}
+
+impl Buffers {
+    pub(crate) fn new() -> Self {
+        Self {
+            scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
+            head: RefCell::new(Vec::with_capacity(16 * 1024)),
+            kept: RefCell::default(),
+        }
+    }
+
+    /// A buffer with a copy of these bytes.
+    pub(crate) fn keep(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut buffer = self.kept.borrow_mut().pop().unwrap_or_default();
+        buffer.extend_from_slice(bytes);
+        buffer
+    }
+
+    /// Takes a buffer back.
+    pub(crate) fn give_back(&self, mut buffer: Vec<u8>) {
+        let mut kept = self.kept.borrow_mut();
+        if buffer.capacity() > 0 && buffer.capacity() <= KEPT_BYTES_MAX && kept.len() < KEPT_MAX {
+            buffer.clear();
+            kept.push(buffer);
+        }
+    }
+}
+
+/// Bytes on their way to a socket that did not take them yet.
+#[derive(Default)]
+pub(crate) struct Pending {
+    bytes: Vec<u8>,
+    written: usize,
+}
+
+impl Pending {
+    /// Bytes that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len() - self.written
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Adds what is left of these pieces after their first `written` bytes.
+    pub(crate) fn keep(&mut self, buffers: &Buffers, pieces: &[IoSlice<'_>], mut written: usize) {
+        for piece in pieces {
+            let skipped = written.min(piece.len());
+            written -= skipped;
+            let rest = &piece[skipped..];
+            if rest.is_empty() {
+                continue;
+            }
+            if self.bytes.capacity() == 0 {
+                self.bytes = buffers.keep(rest);
+            } else {
+                self.bytes.extend_from_slice(rest);
+            }
+        }
+    }
+
+    /// Writes what the socket takes; how much that was.
+    pub(crate) fn flush(&mut self, buffers: &Buffers, to: &TcpStream) -> io::Result<usize> {
+        let mut total = 0;
+        while !self.is_empty() {
+            let written = write(to, &[IoSlice::new(&self.bytes[self.written..])])?;
+            if written == 0 {
+                return Ok(total);
+            }
+            self.written += written;
+            total += written;
+        }
+        self.clear(buffers);
+        Ok(total)
+    }
+
+    /// Forgets what waits.
+    pub(crate) fn clear(&mut self, buffers: &Buffers) {
+        self.written = 0;
+        if self.bytes.capacity() > 0 {
+            buffers.give_back(std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_written_of_several_pieces_is_kept_in_order() {
+        let buffers = Buffers::new();
+        for written in 0..=6 {
+            let mut pending = Pending::default();
+            let pieces = [IoSlice::new(b"ab"), IoSlice::new(b""), IoSlice::new(b"cdef")];
+            pending.keep(&buffers, &pieces, written);
+            assert_eq!(&pending.bytes[..], &b"abcdef"[written..], "{written} written");
+            assert_eq!(pending.len(), 6 - written);
+            pending.clear(&buffers);
+        }
+    }
+
+    #[test]
+    fn the_pool_keeps_small_buffers_and_frees_large_ones() {
+        let buffers = Buffers::new();
+        buffers.give_back(Vec::with_capacity(KEPT_BYTES_MAX + 1));
+        assert_eq!(buffers.kept.borrow().len(), 0);
+        let kept = buffers.keep(b"x");
+        buffers.give_back(kept);
+        assert_eq!(buffers.kept.borrow().len(), 1);
+        assert_eq!(buffers.keep(b"y"), b"y", "nothing of a former use is left");
+    }
+}

@@ -1,0 +1,38 @@
+//! Settings of the data plane, and its limits. Every limit has a name here; at a limit new work waits, work in hand goes on.
+
+use std::time::Duration;
+
+/// Settings of the data plane.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Worker threads; each serves every listener. At least 1; usually one per core.
+    pub workers: usize,
+    /// Connections that may be open in all workers together. When they are, new ones wait in the kernel's queues.
+    /// `None`: as many as the limit of open files allows, two descriptors each.
+    pub connections_max: Option<usize>,
+    /// Idle connections kept to one member by one worker.
+    pub upstream_idle_max: usize,
+    /// How long an idle connection to a member is kept.
+    pub upstream_idle_timeout: Duration,
+}
+
+impl Default for Config {
+    /// One worker per core; 1,024 idle connections per member, kept for 60 s.
+    fn default() -> Self {
+        Self {
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            connections_max: None,
+            upstream_idle_max: 1024,
+            upstream_idle_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What a worker reads into and writes from at most at a time; one such buffer per worker (design section 12).
+pub(crate) const SCRATCH_BYTES: usize = 256 * 1024;
+
+/// Connections waiting to be accepted, per socket; the kernel lowers it to net.core.somaxconn.
+pub(crate) const BACKLOG: i32 = 4096;
+
+/// Descriptors kept free for what is not a client's or a member's connection: listeners come on top.
+pub(crate) const DESCRIPTORS_RESERVED: usize = 256;

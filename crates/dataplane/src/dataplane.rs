@@ -1,0 +1,350 @@
+//! The handle on the data plane: start it, give it plans, hear of health, let it drain.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
+    time::Duration,
+};
+
+use imbl::ordmap::DiffItem;
+use model::{ListenerId, TargetId, Timestamp};
+use plan::{ListenerPlan, Plan, ServicePlan, TargetPlan};
+use telemetry::Registry;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{
+    Config, HealthChange,
+    bind::bind,
+    config::DESCRIPTORS_RESERVED,
+    limits, probe,
+    target::SharedTarget,
+    worker::{self, Change},
+};
+
+/// The running data plane. A clone is another handle on the same.
+#[derive(Clone)]
+pub struct Dataplane(Arc<Inner>);
+
+/// What came of a plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Listeners that are not, or not wholly, in force, with the reason in words.
+    pub faults: Vec<(ListenerId, String)>,
+}
+
+struct Inner {
+    config: Config,
+    registry: Registry,
+    workers: Vec<mpsc::UnboundedSender<worker::Order>>,
+    prober: mpsc::UnboundedSender<probe::Order>,
+    news: Mutex<Option<mpsc::UnboundedReceiver<HealthChange>>>,
+    faults: watch::Sender<Vec<(ListenerId, String)>>,
+    state: tokio::sync::Mutex<State>,
+}
+
+/// What is in force.
+#[derive(Default)]
+struct State {
+    plan: Option<Arc<Plan>>,
+    listeners: BTreeMap<ListenerId, InForce>,
+    draining: bool,
+}
+
+struct InForce {
+    bound: BTreeSet<SocketAddr>,
+    target: Option<Arc<SharedTarget>>,
+    fault: Option<String>,
+}
+
+/// How often addresses that could not be listened on are tried again.
+const REBIND_EVERY: Duration = Duration::from_secs(2);
+
+/// Starts workers and prober. `registry` gets the counters, `now` says the time of verdicts.
+///
+/// # Errors
+/// When a thread or a runtime cannot be had.
+pub fn start(config: Config, registry: Registry, now: fn() -> Timestamp) -> io::Result<Dataplane> {
+    let config = Config { workers: config.workers.max(1), ..config };
+    let per_worker = match config.connections_max {
+        Some(connections) => connections.div_ceil(config.workers).max(1),
+        None => limits::raise_descriptors().saturating_sub(DESCRIPTORS_RESERVED) / 2 / config.workers,
+    };
+    let inner: Arc<OnceLock<Weak<Inner>>> = Arc::default();
+    let (prober, news) = probe::start(now, keep_binding(inner.clone()))?;
+    let workers = (0..config.workers)
+        .map(|index| worker::start(index, config.clone(), per_worker.max(1), registry.clone()))
+        .collect::<io::Result<_>>()?;
+    let dataplane = Dataplane(Arc::new(Inner {
+        config,
+        registry,
+        workers,
+        prober,
+        news: Mutex::new(Some(news)),
+        faults: watch::Sender::default(),
+        state: tokio::sync::Mutex::default(),
+    }));
+    inner.get_or_init(|| Arc::downgrade(&dataplane.0));
+    Ok(dataplane)
+}
+
+impl Dataplane {
+    /// Puts a plan in force: what changed since the plan before, and nothing else. Answers when every worker runs on it.
+    ///
+    /// Listeners that cannot be bound are faults, not errors: they are tried again with the next plan and every 2 s, and
+    /// [`Dataplane::faults`] tells when that changes.
+    pub async fn apply(&self, plan: Arc<Plan>) -> Applied {
+        let mut state = self.0.state.lock().await;
+        let changes = state.changes_to(&plan);
+        state.plan = Some(plan);
+        self.carry_out(&mut state, changes).await;
+        let faults = state.faults();
+        self.publish(&faults);
+        Applied { faults }
+    }
+
+    /// News of health; the receiver can be taken once.
+    pub fn health(&self) -> Option<mpsc::UnboundedReceiver<HealthChange>> {
+        self.0.news.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Listeners that are not in force, with the reason; changes whenever that changes.
+    pub fn faults(&self) -> watch::Receiver<Vec<(ListenerId, String)>> {
+        self.0.faults.subscribe()
+    }
+
+    /// Stops accepting, closes idle connections, and returns when all others have ended or `limit` is over.
+    pub async fn drain(&self, limit: Duration) {
+        let mut state = self.0.state.lock().await;
+        if state.draining {
+            return;
+        }
+        state.draining = true;
+        let done = self.order(|| vec![Change::Drain]);
+        // At the limit the process ends, and with it what is left.
+        let _ = tokio::time::timeout(limit, wait(done)).await;
+    }
+
+    /// Tries again to bind what could not be bound.
+    async fn rebind(&self) {
+        let mut state = self.0.state.lock().await;
+        if state.draining || state.listeners.values().all(|listener| listener.fault.is_none()) {
+            return;
+        }
+        let plan = state.plan.clone().unwrap_or_default();
+        let failed = state.listeners.iter().filter(|(_, listener)| listener.fault.is_some());
+        let changes = Changes {
+            set: failed.filter_map(|(id, _)| plan.listeners.get(id).cloned()).collect(),
+            removed: Vec::new(),
+            first: false,
+        };
+        self.carry_out(&mut state, changes).await;
+        self.publish(&state.faults());
+    }
+
+    async fn carry_out(&self, state: &mut State, changes: Changes) {
+        let mut for_workers: Vec<Vec<Change>> = self.0.workers.iter().map(|_| Vec::new()).collect();
+        let mut for_prober: Vec<(TargetId, Option<Arc<SharedTarget>>)> = Vec::new();
+        let mut gone: Vec<Gone> = Vec::new();
+        for id in changes.removed {
+            let Some(listener) = state.listeners.remove(&id) else { continue };
+            for worker in &mut for_workers {
+                worker.push(Change::Removed(id));
+            }
+            gone.push(Gone::Listener(id));
+            if let Some(target) = listener.target {
+                gone.extend(members_gone(&target.plan, None));
+                for_prober.push((target.plan.id, None));
+            }
+        }
+        for (count, plan) in changes.set.into_iter().enumerate() {
+            if count % BINDS_PER_TURN == BINDS_PER_TURN - 1 {
+                tokio::task::yield_now().await;
+            }
+            self.set(state, plan, changes.first, &mut for_workers, &mut for_prober, &mut gone);
+        }
+        if !for_prober.is_empty() {
+            let (done, prober_done) = oneshot::channel();
+            // A prober that is gone leaves verdicts as they are.
+            let _ = self.0.prober.send(probe::Order { targets: for_prober, done });
+            let _ = prober_done.await;
+        }
+        if for_workers.iter().any(|changes| !changes.is_empty()) {
+            let mut for_workers = for_workers.into_iter();
+            wait(self.order(|| for_workers.next().unwrap_or_default())).await;
+        }
+        for gone in gone {
+            match gone {
+                Gone::Listener(id) => self.0.registry.listener_gone(id),
+                Gone::Member(target, member) => self.0.registry.member_gone(target, member),
+            }
+        }
+    }
+
+    fn set(
+        &self,
+        state: &mut State,
+        plan: Arc<ListenerPlan>,
+        trust: bool,
+        for_workers: &mut [Vec<Change>],
+        for_prober: &mut Vec<(TargetId, Option<Arc<SharedTarget>>)>,
+        gone: &mut Vec<Gone>,
+    ) {
+        let former = state.listeners.remove(&plan.id);
+        let (mut bound, former_target) = former.map(|f| (f.bound, f.target)).unwrap_or_default();
+
+        let wanted: BTreeSet<SocketAddr> = plan.endpoints.iter().map(|endpoint| endpoint.address).collect();
+        let closed: Vec<SocketAddr> = bound.difference(&wanted).copied().collect();
+        let (mut opened, mut fault) = (Vec::new(), None);
+        for address in wanted.difference(&bound).copied() {
+            match for_workers.iter().map(|_| bind(address)).collect::<Result<Vec<_>, _>>() {
+                Ok(sockets) => opened.push((address, sockets)),
+                Err(error) => fault = Some(error.to_string()),
+            }
+        }
+        bound.retain(|address| wanted.contains(address));
+        bound.extend(opened.iter().map(|(address, _)| *address));
+
+        let target = plan.default_target.as_ref().map(|target| {
+            let same_pair = former_target.as_ref().filter(|former| former.plan.id == target.id);
+            match same_pair {
+                Some(same) if Arc::ptr_eq(&same.plan, target) => same.clone(),
+                former => {
+                    SharedTarget::new(target.clone(), self.0.config.workers, former.map(Arc::as_ref), trust)
+                }
+            }
+        });
+        if let Some(former) = &former_target {
+            gone.extend(members_gone(&former.plan, target.as_ref().map(|target| &*target.plan)));
+            if target.as_ref().is_none_or(|target| target.plan.id != former.plan.id) {
+                for_prober.push((former.plan.id, None));
+            }
+        }
+        if let Some(target) = &target
+            && former_target.as_ref().is_none_or(|former| !Arc::ptr_eq(former, target))
+        {
+            for_prober.push((target.plan.id, Some(target.clone())));
+        }
+
+        for (worker, changes) in for_workers.iter_mut().enumerate().rev() {
+            let opened = opened
+                .iter_mut()
+                .filter_map(|(address, sockets)| {
+                    debug_assert_eq!(sockets.len(), worker + 1, "one socket per worker that has not got one");
+                    Some((*address, sockets.pop()?))
+                })
+                .collect();
+            let (plan, target, closed) = (plan.clone(), target.clone(), closed.clone());
+            changes.push(Change::Listener { plan, target, opened, closed });
+        }
+        state.listeners.insert(plan.id, InForce { bound, target, fault });
+    }
+
+    /// Gives every worker an order.
+    fn order(&self, mut changes: impl FnMut() -> Vec<Change>) -> Vec<oneshot::Receiver<()>> {
+        let order = |worker: &mpsc::UnboundedSender<worker::Order>| {
+            let (done, wait) = oneshot::channel();
+            // A worker that is gone is noticed by whoever waits.
+            let _ = worker.send(worker::Order { changes: changes(), done });
+            wait
+        };
+        self.0.workers.iter().map(order).collect()
+    }
+
+    fn publish(&self, faults: &[(ListenerId, String)]) {
+        self.0.faults.send_if_modified(|known| {
+            let changed = known != faults;
+            if changed {
+                *known = faults.to_vec();
+            }
+            changed
+        });
+    }
+}
+
+/// Listeners handled between two chances for other tasks of the caller's runtime.
+const BINDS_PER_TURN: usize = 256;
+
+/// What differs between the plan in force and the next.
+struct Changes {
+    set: Vec<Arc<ListenerPlan>>,
+    removed: Vec<ListenerId>,
+    /// Whether nothing was in force before: what is in the plan was in force before a restart.
+    first: bool,
+}
+
+/// Whose series of counters end when workers no longer count into them.
+enum Gone {
+    Listener(ListenerId),
+    Member(TargetId, model::MemberId),
+}
+
+fn members_gone(former: &TargetPlan, now: Option<&TargetPlan>) -> Vec<Gone> {
+    let stays = |id| now.is_some_and(|now| now.id == former.id && now.members.iter().any(|m| m.id == id));
+    let left = former.members.iter().filter(|member| !stays(member.id));
+    left.map(|member| Gone::Member(former.id, member.id)).collect()
+}
+
+impl State {
+    fn changes_to(&self, plan: &Plan) -> Changes {
+        let Some(before) = &self.plan else {
+            return Changes { set: plan.listeners.values().cloned().collect(), removed: vec![], first: true };
+        };
+        let mut changes = Changes { set: vec![], removed: vec![], first: false };
+        for item in before.listeners.diff(&plan.listeners) {
+            match item {
+                DiffItem::Add(_, listener) => changes.set.push(listener.clone()),
+                DiffItem::Update { old: (_, old), new: (_, new) } => {
+                    if speaks_alike(old, new) {
+                        changes.set.push(new.clone());
+                    } else {
+                        changes.removed.push(old.id);
+                        changes.set.push(new.clone());
+                    }
+                }
+                DiffItem::Remove(id, _) => changes.removed.push(*id),
+            }
+        }
+        let failed = self.listeners.iter().filter(|(_, listener)| listener.fault.is_some());
+        for (id, _) in failed {
+            if let Some(listener) = plan.listeners.get(id)
+                && !changes.set.iter().any(|set| set.id == *id)
+            {
+                changes.set.push(listener.clone());
+            }
+        }
+        changes
+    }
+
+    fn faults(&self) -> Vec<(ListenerId, String)> {
+        let fault = |(id, listener): (&ListenerId, &InForce)| Some((*id, listener.fault.clone()?));
+        self.listeners.iter().filter_map(fault).collect()
+    }
+}
+
+/// Whether two plans of a listener speak the same protocol. (It is immutable by the API; a restored store may differ.)
+fn speaks_alike(one: &ListenerPlan, other: &ListenerPlan) -> bool {
+    matches!(
+        (&one.service, &other.service),
+        (ServicePlan::Tcp, ServicePlan::Tcp) | (ServicePlan::Http(_), ServicePlan::Http(_))
+    )
+}
+
+async fn wait(done: Vec<oneshot::Receiver<()>>) {
+    for worker in done {
+        if worker.await.is_err() {
+            tracing::error!("a worker has ended; its share of new connections is lost until the restart");
+        }
+    }
+}
+
+async fn keep_binding(dataplane: Arc<OnceLock<Weak<Inner>>>) {
+    let mut every = tokio::time::interval(REBIND_EVERY);
+    loop {
+        every.tick().await;
+        let Some(weak) = dataplane.get() else { continue };
+        let Some(inner) = weak.upgrade() else { return };
+        Dataplane(inner).rebind().await;
+    }
+}

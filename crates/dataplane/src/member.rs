@@ -1,0 +1,61 @@
+//! A member at work in one worker: its counters and the idle connections kept to it.
+
+use std::{cell::RefCell, rc::Rc, sync::Arc};
+
+use plan::MemberPlan;
+use telemetry::MemberCounters;
+use tokio::net::TcpStream;
+
+use crate::{io, worker::Worker};
+
+/// A member of a target in one worker. Lives on over plans while its id and address stay the same, and with it the
+/// connections kept to it.
+pub(crate) struct Member {
+    pub(crate) plan: MemberPlan,
+    pub(crate) counters: Arc<MemberCounters>,
+    /// The newest last; it is taken first, so that those that are not needed grow old.
+    idle: RefCell<Vec<Idle>>,
+}
+
+struct Idle {
+    stream: TcpStream,
+    /// When it was put here, in ticks.
+    since: u32,
+}
+
+impl Member {
+    pub(crate) fn new(plan: MemberPlan, counters: Arc<MemberCounters>) -> Rc<Self> {
+        Rc::new(Self { plan, counters, idle: RefCell::default() })
+    }
+
+    /// A kept connection that is still silent and open, as far as is known without asking the system.
+    #[inline]
+    pub(crate) fn take_idle(&self) -> Option<TcpStream> {
+        let mut idle = self.idle.borrow_mut();
+        while let Some(kept) = idle.pop() {
+            if io::quiet(&kept.stream) {
+                return Some(kept.stream);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection on which nothing is under way.
+    #[inline]
+    pub(crate) fn keep_idle(&self, worker: &Worker, stream: TcpStream) {
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() < worker.config.upstream_idle_max && !worker.draining.get() {
+            idle.push(Idle { stream, since: worker.table.now() });
+        }
+    }
+
+    /// Closes kept connections that the member closed, or that were not used since `before` (in ticks).
+    pub(crate) fn sweep(&self, before: u32) {
+        self.idle.borrow_mut().retain(|kept| kept.since >= before && io::quiet(&kept.stream));
+    }
+
+    /// Closes all kept connections.
+    pub(crate) fn close_idle(&self) {
+        self.idle.borrow_mut().clear();
+    }
+}

@@ -1,0 +1,280 @@
+//! Relaying bytes between a client and a member as they are: layer 4, and tunnels after an upgrade.
+//!
+//! - Small messages are copied through the worker's scratch buffer; when one read fills it, bulk is coming and the direction
+//!   moves to splice(2), until the source pauses with the pipe empty.
+//! - An end from one side is passed on as an end (half-close), and the other direction goes on. A reset is passed on as a reset.
+//! - Backpressure: a direction reads only when all that it read before was taken.
+//!
+//! Source: behaviour/features.md section 3 (idle timeout resets both sides).
+
+use std::{
+    io::IoSlice,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use telemetry::Counter;
+use tokio::net::TcpStream;
+
+use crate::{buffer::Pending, io, pipe::Pipe, table::Seat, worker::Worker};
+
+/// What a copying read asks for; one that is filled means bulk.
+const WINDOW_BYTES: usize = 64 * 1024;
+
+/// What one direction may move before other connections get their turn.
+const TURN_BYTES: usize = 2 * 1024 * 1024;
+
+/// A client and a member joined together.
+pub(crate) struct Relay {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) client: TcpStream,
+    pub(crate) member: TcpStream,
+    pub(crate) up: Way,
+    pub(crate) down: Way,
+}
+
+/// How a relay ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Both sides had said all.
+    Complete,
+    /// Nothing moved for the idle time.
+    Idle,
+    /// The client broke the connection.
+    ClientBroke,
+    /// The member broke the connection.
+    MemberBroke,
+    /// The listener is gone.
+    Stopped,
+}
+
+/// Where a relay counts.
+pub(crate) struct Counts<'a> {
+    pub(crate) from_client: &'a Counter,
+    pub(crate) to_client: &'a Counter,
+    pub(crate) from_member: &'a Counter,
+    pub(crate) to_member: &'a Counter,
+}
+
+impl Relay {
+    /// Moves what can be moved. `stopped` ends the relay.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        seat: &Seat,
+        idle: Duration,
+        stopped: bool,
+        counts: &Counts<'_>,
+    ) -> Poll<Ended> {
+        let worker = &*self.worker;
+        let up = self.up.poll(worker, cx, &mut self.client, &self.member);
+        let down = self.down.poll(worker, cx, &mut self.member, &self.client);
+        let (mut moved, mut broken) = (false, None);
+        match up {
+            Ok(bytes) => {
+                moved |= bytes > 0;
+                counts.from_client.add(bytes);
+                counts.to_member.add(bytes);
+            }
+            Err(Side::From) => broken = Some(Ended::ClientBroke),
+            Err(Side::To) => broken = Some(Ended::MemberBroke),
+        }
+        match down {
+            Ok(bytes) => {
+                moved |= bytes > 0;
+                counts.from_member.add(bytes);
+                counts.to_client.add(bytes);
+            }
+            Err(Side::From) => broken = Some(Ended::MemberBroke),
+            Err(Side::To) => broken = broken.or(Some(Ended::ClientBroke)),
+        }
+        if let Some(ended) = broken {
+            return Poll::Ready(self.reset(ended));
+        }
+        if self.up.state == State::Done && self.down.state == State::Done {
+            return Poll::Ready(Ended::Complete);
+        }
+        if stopped {
+            return Poll::Ready(self.reset(Ended::Stopped));
+        }
+        if moved {
+            seat.expire_after(idle);
+        } else if seat.expired() {
+            return Poll::Ready(self.reset(Ended::Idle));
+        }
+        Poll::Pending
+    }
+
+    fn reset(&self, ended: Ended) -> Ended {
+        io::reset_on_close(&self.client);
+        io::reset_on_close(&self.member);
+        ended
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.up.leave(&self.worker);
+        self.down.leave(&self.worker);
+    }
+}
+
+/// One direction of a relay.
+#[derive(Default)]
+pub(crate) struct Way {
+    pub(crate) pending: Pending,
+    pipe: Option<Pipe>,
+    piped: usize,
+    bulk: bool,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Open,
+    /// The source has said all; what is left must still go out.
+    Ending,
+    /// The end was passed on.
+    Done,
+}
+
+/// Which side of a direction failed.
+enum Side {
+    From,
+    To,
+}
+
+impl Way {
+    /// Moves what can be moved now, and sees to it that the task is woken when more can be.
+    fn poll(
+        &mut self,
+        worker: &Worker,
+        cx: &mut Context<'_>,
+        from: &mut TcpStream,
+        to: &TcpStream,
+    ) -> Result<u64, Side> {
+        let mut moved = 0;
+        loop {
+            if self.state == State::Done {
+                return Ok(moved as u64);
+            }
+            if moved >= TURN_BYTES {
+                cx.waker().wake_by_ref();
+                return Ok(moved as u64);
+            }
+            if !self.flush(worker, to, &mut moved)? {
+                // Readiness was cleared by the write that was refused; a failure shows at the next write.
+                match io::poll_writable(to, cx) {
+                    Poll::Ready(_) => continue,
+                    Poll::Pending => return Ok(moved as u64),
+                }
+            }
+            if self.state == State::Ending {
+                io::finish(to);
+                self.state = State::Done;
+                continue;
+            }
+            let read = if self.bulk { self.poll_splice(worker, cx, from) } else { Poll::Ready(Ok(false)) };
+            let read = match read {
+                Poll::Ready(Ok(false)) => self.poll_copy(worker, cx, from, to, &mut moved),
+                Poll::Ready(Ok(true)) => Poll::Ready(Ok(())),
+                Poll::Ready(Err(side)) => Poll::Ready(Err(side)),
+                Poll::Pending => Poll::Pending,
+            };
+            match read {
+                Poll::Ready(result) => result?,
+                Poll::Pending => {
+                    self.rest(worker);
+                    return Ok(moved as u64);
+                }
+            }
+        }
+    }
+
+    /// Writes what waits; whether nothing waits any more.
+    fn flush(&mut self, worker: &Worker, to: &TcpStream, moved: &mut usize) -> Result<bool, Side> {
+        if !self.pending.is_empty() {
+            *moved += self.pending.flush(&worker.buffers, to).map_err(|_| Side::To)?;
+            if !self.pending.is_empty() {
+                return Ok(false);
+            }
+        }
+        while self.piped > 0 {
+            let Some(pipe) = &self.pipe else { break };
+            let written = io::empty(to, pipe, self.piped).map_err(|_| Side::To)?;
+            if written == 0 {
+                return Ok(false);
+            }
+            self.piped -= written;
+            *moved += written;
+        }
+        Ok(true)
+    }
+
+    /// Moves bytes into the pipe; false when there is none to be had, so that bytes have to be copied.
+    fn poll_splice(
+        &mut self,
+        worker: &Worker,
+        cx: &mut Context<'_>,
+        from: &TcpStream,
+    ) -> Poll<Result<bool, Side>> {
+        if self.pipe.is_none() {
+            self.pipe = worker.pipes.take();
+        }
+        let Some(pipe) = &self.pipe else {
+            self.bulk = false;
+            return Poll::Ready(Ok(false));
+        };
+        match std::task::ready!(io::poll_fill(from, cx, pipe, crate::pipe::PIPE_BYTES)) {
+            Ok(0) => self.state = State::Ending,
+            Ok(bytes) => self.piped = bytes,
+            Err(_) => return Poll::Ready(Err(Side::From)),
+        }
+        Poll::Ready(Ok(true))
+    }
+
+    /// Reads once and writes that at once; what the socket does not take is kept.
+    fn poll_copy(
+        &mut self,
+        worker: &Worker,
+        cx: &mut Context<'_>,
+        from: &mut TcpStream,
+        to: &TcpStream,
+        moved: &mut usize,
+    ) -> Poll<Result<(), Side>> {
+        let mut scratch = worker.buffers.scratch.borrow_mut();
+        let window = &mut scratch[..WINDOW_BYTES];
+        let bytes = match std::task::ready!(io::poll_read(from, cx, window)) {
+            Ok(0) => {
+                self.state = State::Ending;
+                return Poll::Ready(Ok(()));
+            }
+            Ok(bytes) => bytes,
+            Err(_) => return Poll::Ready(Err(Side::From)),
+        };
+        self.bulk = bytes == WINDOW_BYTES;
+        let piece = [IoSlice::new(&window[..bytes])];
+        let Ok(written) = io::write(to, &piece) else { return Poll::Ready(Err(Side::To)) };
+        *moved += written;
+        if written < bytes {
+            self.pending.keep(&worker.buffers, &piece, written);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The source pauses: the pipe, which is empty, goes back, and the next bytes are copied again.
+    fn rest(&mut self, worker: &Worker) {
+        self.bulk = false;
+        if let Some(pipe) = self.pipe.take() {
+            worker.pipes.give_back(pipe, self.piped == 0);
+        }
+    }
+
+    /// Gives back what it holds.
+    fn leave(&mut self, worker: &Worker) {
+        self.pending.clear(&worker.buffers);
+        self.rest(worker);
+    }
+}

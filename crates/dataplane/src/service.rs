@@ -1,0 +1,85 @@
+//! A listener at work in one worker.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+};
+
+use plan::{HttpPlan, ListenerPlan, ServicePlan};
+use telemetry::ListenerCounters;
+
+use crate::target::Target;
+
+/// A listener's plan with what this worker needs to carry it out. Never changes; a new plan makes a new service.
+pub(crate) struct Service {
+    pub(crate) plan: Arc<ListenerPlan>,
+    pub(crate) counters: Arc<ListenerCounters>,
+    pub(crate) target: Option<Rc<Target>>,
+}
+
+impl Service {
+    pub(crate) fn new(
+        plan: Arc<ListenerPlan>,
+        counters: Arc<ListenerCounters>,
+        target: Option<Rc<Target>>,
+    ) -> Rc<Self> {
+        Rc::new(Self { plan, counters, target })
+    }
+
+    /// The HTTP settings, for a listener that speaks it.
+    pub(crate) fn http(&self) -> Option<&HttpPlan> {
+        match &self.plan.service {
+            ServicePlan::Http(http) => Some(http),
+            ServicePlan::Tcp => None,
+        }
+    }
+
+    /// Whether connections go on when the listener is deleted: kept HTTP connections do, until they are idle; layer 4 stops at
+    /// once (behaviour/features.md section 3).
+    pub(crate) fn outlives_its_listener(&self) -> bool {
+        match self.plan.service {
+            ServicePlan::Http(_) => true,
+            ServicePlan::Tcp => false,
+        }
+    }
+}
+
+/// Where the connections of a listener find its present service. A connection looks once per request, so a request ends on
+/// the plan that it began with.
+pub(crate) struct Slot {
+    service: RefCell<Rc<Service>>,
+    retired: Cell<bool>,
+    group: u32,
+}
+
+impl Slot {
+    pub(crate) fn new(service: Rc<Service>, group: u32) -> Rc<Self> {
+        Rc::new(Self { service: RefCell::new(service), retired: Cell::new(false), group })
+    }
+
+    /// The present service.
+    #[inline]
+    pub(crate) fn service(&self) -> Rc<Service> {
+        self.service.borrow().clone()
+    }
+
+    pub(crate) fn set_service(&self, service: Rc<Service>) {
+        self.service.replace(service);
+    }
+
+    /// The listener is gone.
+    pub(crate) fn retire(&self) {
+        self.retired.set(true);
+    }
+
+    /// Whether the listener is gone.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.get()
+    }
+
+    /// Names the connections of this listener in the worker's table.
+    pub(crate) fn group(&self) -> u32 {
+        self.group
+    }
+}

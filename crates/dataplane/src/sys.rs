@@ -1,0 +1,3 @@
+//! What needs `unsafe`, and nothing else.
+
+pub(crate) mod ticker;

@@ -1,0 +1,181 @@
+//! A target at work: which member gets the next piece of work.
+//!
+//! What all workers share is in a [`SharedTarget`], made anew with every plan of the target; what one worker has is in a
+//! [`Target`], which takes over its former self's members (with their kept connections) and turn.
+
+use std::{cell::RefCell, net::IpAddr, rc::Rc, sync::Arc};
+
+use balance::{Connections, HealthTable, MemberIndex, PickContext, Picker, Placement, Start};
+use model::{Algorithm, TargetId, Weight};
+use plan::TargetPlan;
+
+use crate::{member::Member, worker::Worker};
+
+/// A target's plan with what all workers share: members, health and counts change together.
+pub(crate) struct SharedTarget {
+    pub(crate) plan: Arc<TargetPlan>,
+    pub(crate) health: HealthTable,
+    pub(crate) connections: Connections,
+}
+
+impl SharedTarget {
+    /// The state for a plan. A member keeps what is known of it; a member that is new gets no work before its first probe,
+    /// unless `trust` says that it was in force already, or nothing probes.
+    pub(crate) fn new(
+        plan: Arc<TargetPlan>,
+        workers: usize,
+        former: Option<&Self>,
+        trust: bool,
+    ) -> Arc<Self> {
+        let before: Vec<Option<usize>> = plan
+            .members
+            .iter()
+            .map(|member| {
+                former.and_then(|former| former.plan.members.iter().position(|m| m.id == member.id))
+            })
+            .collect();
+        let usable = |index: usize| match (former, before[index]) {
+            (Some(former), Some(old)) => former.health.is_usable(old),
+            _ => trust,
+        };
+        let health = match plan.probe {
+            Some(_) => HealthTable::new(plan.members.len(), usable),
+            None => HealthTable::all_usable(plan.members.len()),
+        };
+        let connections = match former {
+            Some(former) => former.connections.with_members(plan.members.len(), |index| before[index]),
+            None => Connections::new(workers as u16, plan.members.len()),
+        };
+        Arc::new(Self { plan, health, connections })
+    }
+}
+
+/// A target in one worker.
+pub(crate) struct Target {
+    pub(crate) shared: Arc<SharedTarget>,
+    worker: u16,
+    picker: RefCell<Picker>,
+    members: Box<[Rc<Member>]>,
+}
+
+/// Nobody may get the work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unserved {
+    /// The target has no members.
+    NoMembers,
+    /// It has, but none that is usable, or all were tried.
+    NoneUsable,
+}
+
+impl Target {
+    pub(crate) fn new(worker: &Worker, shared: Arc<SharedTarget>, former: Option<&Self>) -> Rc<Self> {
+        let plan = &shared.plan;
+        let members: Box<[_]> = plan
+            .members
+            .iter()
+            .map(|member| {
+                let kept = former.and_then(|former| {
+                    former.members.iter().find(|m| m.plan.id == member.id && m.plan.address == member.address)
+                });
+                let counters = || worker.registry.member(plan.id, member.id, worker.index);
+                kept.cloned().unwrap_or_else(|| Member::new(member.clone(), counters()))
+            })
+            .collect();
+        if let Some(former) = former {
+            let stays = |old: &Rc<Member>| members.iter().any(|member| Rc::ptr_eq(member, old));
+            former.members.iter().filter(|old| !stays(old)).for_each(|old| old.close_idle());
+        }
+        let weights: Vec<Weight> = plan.members.iter().map(|member| member.weight).collect();
+        let placement = match (plan.algorithm, &plan.maglev) {
+            (Algorithm::SourceIp, Some(maglev)) => Placement::SourceIp(maglev),
+            (Algorithm::LeastConnections, _) => Placement::LeastConnections,
+            // A plan for the hash always has its table; without one, turns are a fair substitute.
+            (Algorithm::RoundRobin, _) | (Algorithm::SourceIp, None) => Placement::RoundRobin,
+        };
+        let start = Start { worker: worker.index as u16, workers: worker.config.workers as u16 };
+        let previous = former.map(|former| former.picker.borrow());
+        let picker = Picker::new(placement, &weights, plan.all_down_forward, start, previous.as_deref());
+        drop(previous);
+        Rc::new(Self { worker: worker.index as u16, picker: RefCell::new(picker), members, shared })
+    }
+
+    pub(crate) fn id(&self) -> TargetId {
+        self.shared.plan.id
+    }
+
+    /// A member for a piece of work of this client; the work counts as its own until it is dropped.
+    #[inline]
+    pub(crate) fn begin(self: &Rc<Self>, client: IpAddr, tried: &Tried) -> Result<Work, Unserved> {
+        let SharedTarget { health, connections, .. } = &*self.shared;
+        let context = PickContext { client, tried: tried.indices(), health, connections };
+        let Some(index) = self.picker.borrow_mut().pick(&context) else {
+            return Err(if self.members.is_empty() { Unserved::NoMembers } else { Unserved::NoneUsable });
+        };
+        connections.begin(self.worker, usize::from(index));
+        self.members[usize::from(index)].counters.active.rise();
+        Ok(Work { target: self.clone(), index })
+    }
+
+    /// See [`Member::sweep`].
+    pub(crate) fn sweep(&self, before: u32) {
+        self.members.iter().for_each(|member| member.sweep(before));
+    }
+
+    /// Closes all kept connections.
+    pub(crate) fn close_idle(&self) {
+        self.members.iter().for_each(|member| member.close_idle());
+    }
+}
+
+/// A piece of work that a member has: a request, or a connection of layer 4.
+pub(crate) struct Work {
+    target: Rc<Target>,
+    index: MemberIndex,
+}
+
+impl Work {
+    #[inline]
+    pub(crate) fn member(&self) -> &Rc<Member> {
+        &self.target.members[usize::from(self.index)]
+    }
+
+    pub(crate) fn index(&self) -> MemberIndex {
+        self.index
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.target.shared.connections.end(self.target.worker, usize::from(self.index));
+        self.member().counters.active.fall();
+    }
+}
+
+/// Members that failed for a piece of work.
+#[derive(Default)]
+pub(crate) struct Tried {
+    indices: [MemberIndex; ATTEMPTS_MAX - 1],
+    count: u8,
+}
+
+/// Members that are tried for one piece of work before it is given up.
+const ATTEMPTS_MAX: usize = 4;
+
+impl Tried {
+    /// Adds a member; false when no more may be tried.
+    pub(crate) fn add(&mut self, index: MemberIndex) -> bool {
+        let Some(place) = self.indices.get_mut(usize::from(self.count)) else { return false };
+        *place = index;
+        self.count += 1;
+        true
+    }
+
+    fn indices(&self) -> &[MemberIndex] {
+        &self.indices[..usize::from(self.count)]
+    }
+
+    /// Whether this is the first attempt.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}

@@ -1,0 +1,263 @@
+//! A worker: one thread, one runtime, and everything that its connections share.
+//!
+//! Workers share nothing on the request path but plans, health bits and the counts of least connections. A worker hears of
+//! changes by [`Order`]s; it carries an order out whole before the next and then says so.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use model::{ListenerId, TargetId};
+use plan::ListenerPlan;
+use telemetry::Registry;
+use tokio::{
+    runtime::{Builder, LocalOptions},
+    sync::{mpsc, oneshot},
+};
+
+use crate::{
+    acceptor::Acceptor,
+    buffer::Buffers,
+    config::Config,
+    http::HttpScratch,
+    pipe::Pipes,
+    service::{Service, Slot},
+    table::{TICK, Table},
+    target::{SharedTarget, Target},
+};
+
+/// What all connections of a worker share.
+pub(crate) struct Worker {
+    pub(crate) index: usize,
+    pub(crate) config: Config,
+    /// Most connections open in this worker.
+    pub(crate) connections_max: usize,
+    pub(crate) registry: Registry,
+    pub(crate) table: Rc<Table>,
+    pub(crate) buffers: Buffers,
+    pub(crate) pipes: Pipes,
+    pub(crate) http: HttpScratch,
+    /// No new work; what is open ends when its present work ends.
+    pub(crate) draining: Cell<bool>,
+    slots: RefCell<HashMap<ListenerId, Listening>>,
+    targets: RefCell<HashMap<TargetId, Rc<Target>>>,
+    groups: Cell<u32>,
+}
+
+/// A listener in this worker.
+struct Listening {
+    slot: Rc<Slot>,
+    acceptors: Vec<Acceptor>,
+}
+
+/// Changes to be carried out together.
+pub(crate) struct Order {
+    pub(crate) changes: Vec<Change>,
+    /// Told when it is done.
+    pub(crate) done: oneshot::Sender<()>,
+}
+
+/// One change.
+pub(crate) enum Change {
+    /// A listener is new or has another plan.
+    Listener {
+        plan: Arc<ListenerPlan>,
+        target: Option<Arc<SharedTarget>>,
+        /// Sockets to accept from, in addition to those that stay.
+        opened: Vec<(SocketAddr, std::net::TcpListener)>,
+        /// Addresses to stop accepting from.
+        closed: Vec<SocketAddr>,
+    },
+    /// A listener is gone.
+    Removed(ListenerId),
+    /// No new work. Answered when the last connection has ended.
+    Drain,
+}
+
+/// Starts a worker's thread.
+pub(crate) fn start(
+    index: usize,
+    config: Config,
+    connections_max: usize,
+    registry: Registry,
+) -> io::Result<mpsc::UnboundedSender<Order>> {
+    let (orders, inbox) = mpsc::unbounded_channel();
+    // The runtime is made here so that its failure is ours to tell; a current-thread runtime may move before it runs.
+    let (ready, started) = std::sync::mpsc::sync_channel(1);
+    thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+        let runtime = Builder::new_current_thread()
+            .enable_io()
+            .event_interval(EVENT_INTERVAL)
+            .build_local(LocalOptions::default());
+        let runtime = match runtime {
+            Ok(runtime) => runtime,
+            Err(error) => return drop(ready.send(Err(error))),
+        };
+        runtime.block_on(async move {
+            let worker = match Worker::new(index, config, connections_max, registry) {
+                Ok(worker) => Rc::new(worker),
+                Err(error) => return drop(ready.send(Err(error))),
+            };
+            // The one who waits for this is gone only when the whole data plane is.
+            let _ = ready.send(Ok(()));
+            worker.run(inbox).await;
+        });
+    })?;
+    started.recv().map_err(|_| io::Error::other("a worker ended before it began"))??;
+    Ok(orders)
+}
+
+/// Tasks run between two looks for events. High, because a worker with many ready connections loses nothing by finishing a
+/// round before it asks the system again.
+const EVENT_INTERVAL: u32 = 256;
+
+/// How often kept connections to members are looked through, in ticks.
+const SWEEP_TICKS: u32 = 20;
+
+impl Worker {
+    fn new(index: usize, config: Config, connections_max: usize, registry: Registry) -> io::Result<Self> {
+        Ok(Self {
+            index,
+            config,
+            connections_max,
+            registry,
+            table: Rc::new(Table::new()?),
+            buffers: Buffers::new(),
+            pipes: Pipes::default(),
+            http: HttpScratch::default(),
+            draining: Cell::new(false),
+            slots: RefCell::default(),
+            targets: RefCell::default(),
+            groups: Cell::new(0),
+        })
+    }
+
+    async fn run(self: Rc<Self>, mut inbox: mpsc::UnboundedReceiver<Order>) {
+        let worker = self.clone();
+        tokio::task::spawn_local(async move {
+            let idle_ticks = (worker.config.upstream_idle_timeout.as_millis() / TICK.as_millis()) as u32;
+            let swept = Cell::new(0);
+            let table = worker.table.clone();
+            table
+                .run(|now| {
+                    if now - swept.get() >= SWEEP_TICKS {
+                        swept.set(now);
+                        worker.sweep(now.saturating_sub(idle_ticks));
+                    }
+                })
+                .await;
+        });
+        while let Some(order) = inbox.recv().await {
+            let mut drain = false;
+            for change in order.changes {
+                match change {
+                    Change::Listener { plan, target, opened, closed } => {
+                        self.set_listener(plan, target, opened, &closed);
+                    }
+                    Change::Removed(listener) => self.remove_listener(listener),
+                    Change::Drain => drain = true,
+                }
+            }
+            if drain {
+                self.drain().await;
+            }
+            // Whoever gave the order may have stopped waiting.
+            let _ = order.done.send(());
+        }
+    }
+
+    fn set_listener(
+        self: &Rc<Self>,
+        plan: Arc<ListenerPlan>,
+        target: Option<Arc<SharedTarget>>,
+        opened: Vec<(SocketAddr, std::net::TcpListener)>,
+        closed: &[SocketAddr],
+    ) {
+        let id = plan.id;
+        let before = self.slots.borrow().get(&id).map(|listening| listening.slot.service());
+        let target = target.map(|shared| self.set_target(shared));
+        if let Some(stale) = before.as_ref().and_then(|service| service.target.as_ref())
+            && target.as_ref().is_none_or(|target| target.id() != stale.id())
+        {
+            self.targets.borrow_mut().remove(&stale.id());
+            stale.close_idle();
+        }
+        let counters = match &before {
+            Some(service) => service.counters.clone(),
+            None => self.registry.listener(id, self.index),
+        };
+        let service = Service::new(plan, counters, target);
+        let mut slots = self.slots.borrow_mut();
+        let listening = slots.entry(id).or_insert_with(|| {
+            self.groups.set(self.groups.get().wrapping_add(1));
+            Listening { slot: Slot::new(service.clone(), self.groups.get()), acceptors: Vec::new() }
+        });
+        listening.slot.set_service(service);
+        for acceptor in listening.acceptors.extract_if(.., |acceptor| closed.contains(&acceptor.address())) {
+            acceptor.stop();
+        }
+        for (address, socket) in opened {
+            match Acceptor::start(self.clone(), listening.slot.clone(), address, socket) {
+                Ok(acceptor) => listening.acceptors.push(acceptor),
+                Err(error) => tracing::error!(%address, %error, "cannot accept from a socket that is bound"),
+            }
+        }
+    }
+
+    /// The target as this worker runs it, taking over what its former self had.
+    fn set_target(self: &Rc<Self>, shared: Arc<SharedTarget>) -> Rc<Target> {
+        let mut targets = self.targets.borrow_mut();
+        let former = targets.get(&shared.plan.id);
+        if let Some(same) = former.filter(|former| Arc::ptr_eq(&former.shared, &shared)) {
+            return same.clone();
+        }
+        let target = Target::new(self, shared, former.map(Rc::as_ref));
+        targets.insert(target.id(), target.clone());
+        target
+    }
+
+    fn remove_listener(&self, id: ListenerId) {
+        let Some(listening) = self.slots.borrow_mut().remove(&id) else { return };
+        for acceptor in listening.acceptors {
+            acceptor.stop();
+        }
+        let service = listening.slot.service();
+        if let Some(target) = &service.target {
+            self.targets.borrow_mut().remove(&target.id());
+            target.close_idle();
+        }
+        listening.slot.retire();
+        if !service.outlives_its_listener() {
+            self.table.wake_group(listening.slot.group());
+        }
+    }
+
+    async fn drain(&self) {
+        self.draining.set(true);
+        for (_, listening) in self.slots.borrow_mut().drain() {
+            listening.acceptors.into_iter().for_each(Acceptor::stop);
+        }
+        for target in self.targets.borrow().values() {
+            target.close_idle();
+        }
+        self.table.wake_all();
+        let seat = crate::table::Seat::take(&self.table, 0);
+        seat.occupy().await;
+        while self.table.taken() > 1 {
+            seat.pause(Duration::from_millis(1)).await;
+        }
+    }
+
+    fn sweep(&self, before: u32) {
+        for target in self.targets.borrow().values() {
+            target.sweep(before);
+        }
+    }
+}
