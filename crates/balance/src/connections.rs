@@ -108,7 +108,7 @@ impl Connections {
     fn change(&self, worker: u16, member: usize, change: impl Fn(u32) -> u32) {
         let Some(slot) = self.slots.get(member) else { return };
         let Some(line) = self.blocks[usize::from(slot.block)].0.get(usize::from(worker)) else { return };
-        let count = &line.0[usize::from(slot.place)];
+        let count = &line.0[usize::from(slot.place) % BLOCK];
         // One writer per line: nothing can come between the load and the store.
         count.store(change(count.load(Ordering::Relaxed)), Ordering::Relaxed);
     }
@@ -120,7 +120,7 @@ impl Block {
     }
 
     fn sum(&self, place: u8) -> u32 {
-        let count = |line: &Line| line.0[usize::from(place)].load(Ordering::Relaxed);
+        let count = |line: &Line| line.0[usize::from(place) % BLOCK].load(Ordering::Relaxed);
         self.0.iter().map(count).fold(0, u32::saturating_add)
     }
 }

@@ -7,51 +7,70 @@
 
 use model::Weight;
 
-use crate::{MEMBERS_MAX, RoundRobin, Start};
+use crate::{MEMBERS_MAX, Start};
 
 /// The choice of one worker in one group.
 #[derive(Clone, Debug)]
 pub struct LeastConnections {
-    weights: Box<[Weight]>,
-    ties: RoundRobin,
+    members: Box<[Member]>,
+    /// The turn that was taken last among members that tied.
+    now: u64,
 }
+
+#[derive(Clone, Copy, Debug)]
+struct Member {
+    weight: Weight,
+    /// Among members that tie, the one with the earliest turn is picked; then its turn comes later, by [`TURN`] ÷ weight.
+    turn: u64,
+}
+
+/// How much later the next turn of a member of weight 1 comes. Coarse enough that turns do not run over: even a worker that
+/// makes a million picks per second for one member takes half a year to 2^44 turns.
+const TURN: u64 = 1 << 20;
 
 impl LeastConnections {
     /// A choice among members of these weights; those of weight 0 take no work. Only the first [`MEMBERS_MAX`] members count.
     pub fn new(weights: &[Weight], start: Start) -> Self {
-        Self { weights: counted(weights), ties: RoundRobin::new(weights, start) }
-    }
-
-    /// The choice among changed members; ties go on in turn.
-    pub fn with_members(&self, weights: &[Weight]) -> Self {
-        Self { weights: counted(weights), ties: self.ties.with_members(weights) }
+        let count = weights.len().min(MEMBERS_MAX) as u64;
+        let workers = u64::from(start.workers.max(1));
+        let first = count * (u64::from(start.worker) % workers) / workers;
+        let member = |(index, &weight)| {
+            // First turns are spread over one round and begin, for this worker, with member `first`.
+            let place = (index as u64 + count - first) % count;
+            Member { weight, turn: TURN / u64::from(weight.value().max(1)) * place / count }
+        };
+        Self { members: weights.iter().take(MEMBERS_MAX).enumerate().map(member).collect(), now: 0 }
     }
 
     /// The usable member with the fewest connections for its weight; none when no member of a weight above 0 is usable.
     pub fn pick(&mut self, usable: impl Fn(usize) -> bool, count: impl Fn(usize) -> u32) -> Option<usize> {
-        let mut best: Option<Load> = None;
-        let (mut first, mut ties) = (0, 0);
-        for (member, weight) in self.weights.iter().enumerate() {
-            if weight.value() == 0 || !usable(member) {
+        let mut best: Option<(Load, u64, usize)> = None;
+        let mut tied = false;
+        for (index, member) in self.members.iter().enumerate() {
+            if member.weight.value() == 0 || !usable(index) {
                 continue;
             }
-            let load = Load { count: count(member), weight: weight.value() };
+            let load = Load { count: count(index), weight: member.weight.value() };
+            // Turns that passed while others had fewer connections are not made up for.
+            let turn = member.turn.max(self.now);
             match best {
-                Some(best) if best.is_below(load) => {}
-                Some(best) if !load.is_below(best) => ties += 1,
-                _ => (best, first, ties) = (Some(load), member, 1),
+                Some((least, ..)) if least.is_below(load) => {}
+                Some((least, earliest, _)) if !load.is_below(least) => {
+                    tied = true;
+                    if turn < earliest {
+                        best = Some((load, turn, index));
+                    }
+                }
+                _ => (best, tied) = (Some((load, turn, index)), false),
             }
         }
-        let best = best?;
-        if ties == 1 {
-            return Some(first);
+        let (_, turn, index) = best?;
+        if tied {
+            let member = &mut self.members[index];
+            self.now = turn;
+            member.turn = turn.saturating_add(TURN / u64::from(member.weight.value()));
         }
-        let tied = |member: usize| {
-            let load = Load { count: count(member), weight: self.weights[member].value() };
-            usable(member) && !best.is_below(load)
-        };
-        // Counts of other workers may have moved since the loop; then the first of the tied ones is as good.
-        self.ties.pick(tied).or(Some(first))
+        Some(index)
     }
 }
 
@@ -66,10 +85,6 @@ impl Load {
     fn is_below(self, other: Self) -> bool {
         u64::from(self.count) * u64::from(other.weight) < u64::from(other.count) * u64::from(self.weight)
     }
-}
-
-fn counted(weights: &[Weight]) -> Box<[Weight]> {
-    weights[..weights.len().min(MEMBERS_MAX)].into()
 }
 
 #[cfg(test)]
@@ -111,6 +126,24 @@ mod tests {
         let mut part = choice(&[1, 1, 1]);
         let picks: Vec<_> = (0..4).map(|_| part.pick(|_| true, |m| [0, 5, 0][m]).unwrap()).collect();
         assert_eq!(picks, [0, 2, 0, 2], "only the tied take part");
+    }
+
+    #[test]
+    fn workers_begin_their_ties_at_different_members() {
+        let all = [Weight::of(1); 8];
+        let first = (0..4).map(|worker| {
+            LeastConnections::new(&all, Start { worker, workers: 4 }).pick(|_| true, |_| 0).unwrap()
+        });
+        assert_eq!(first.collect::<Vec<_>>(), [0, 2, 4, 6]);
+    }
+
+    #[test]
+    fn a_member_that_was_busy_does_not_take_all_turns_when_it_is_idle_again() {
+        let mut choice = choice(&[1, 1, 1]);
+        (0..100).for_each(|_| assert_ne!(choice.pick(|_| true, |m| [1, 0, 0][m]), Some(0)));
+        let picks: Vec<_> = (0..30).map(|_| choice.pick(|_| true, |_| 0).unwrap()).collect();
+        let of = |member| picks.iter().filter(|&&pick| pick == member).count();
+        assert!((0..3).all(|member| of(member).abs_diff(10) <= 1), "{picks:?}");
     }
 
     proptest! {

@@ -222,24 +222,26 @@ impl Timetable {
 
     /// For the case that many members are out: bounds the cost of a pick by one look at each member.
     fn pick_among_all(&mut self, usable: impl Fn(usize) -> bool) -> Option<usize> {
-        let mut best: Option<(u64, usize)> = None;
-        for (index, turns) in self.turns.iter_mut().enumerate() {
-            if usable(usize::from(turns.member)) {
-                if turns.due < self.now {
-                    turns.forward(self.now);
-                    // Its leaf is settled below or when it reaches the root: a leaf that is due later than its nodes say
-                    // only makes them look at it too early.
-                }
-                if best.is_none_or(|(due, _)| turns.due < due) {
-                    best = Some((turns.due, index));
-                }
+        let mut best: Option<(u64, u16)> = None;
+        for index in 0..self.turns.len() as u16 {
+            let turns = &mut self.turns[usize::from(index)];
+            if !usable(usize::from(turns.member)) {
+                continue;
+            }
+            if turns.due < self.now {
+                turns.forward(self.now);
+                self.settle(index);
+            }
+            let due = self.turns[usize::from(index)].due;
+            if best.is_none_or(|(earliest, _)| due < earliest) {
+                best = Some((due, index));
             }
         }
         let (due, index) = best?;
         self.now = due + 1;
-        self.turns[index].advance();
-        self.grow();
-        Some(usize::from(self.turns[index].member))
+        self.turns[usize::from(index)].advance();
+        self.settle(index);
+        Some(usize::from(self.turns[usize::from(index)].member))
     }
 
     /// Plays the games of one leaf's path again.

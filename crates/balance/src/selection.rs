@@ -57,7 +57,7 @@ pub struct PickContext<'a> {
 
 impl Picker {
     /// A picker over members of these weights. `previous` is this worker's picker of the group before the members or settings
-    /// changed: turns go on where they were.
+    /// changed: turns of a round robin go on where they were.
     pub fn new(
         placement: Placement<'_>,
         weights: &[Weight],
@@ -70,9 +70,6 @@ impl Picker {
                 Choice::RoundRobin(turn.with_members(weights))
             }
             (Placement::RoundRobin, _) => Choice::RoundRobin(RoundRobin::new(weights, start)),
-            (Placement::LeastConnections, Some(Choice::LeastConnections(least))) => {
-                Choice::LeastConnections(least.with_members(weights))
-            }
             (Placement::LeastConnections, _) => {
                 Choice::LeastConnections(LeastConnections::new(weights, start))
             }
@@ -182,15 +179,13 @@ mod tests {
         let client = IpAddr::from([192, 0, 2, 1]);
         let context =
             PickContext { client, tried: &[], health: &group.health, connections: &group.connections };
-        for placement in [Placement::RoundRobin, Placement::LeastConnections] {
-            let mut picker = Picker::new(placement, &group.weights, false, START, None);
-            let mut picked = Vec::new();
-            for _ in 0..6 {
-                picked.extend(picker.pick(&context));
-                picker = Picker::new(placement, &group.weights, false, START, Some(&picker));
-            }
-            assert_eq!(picked, [0, 1, 2, 0, 1, 2], "{placement:?}");
+        let mut picker = Picker::new(Placement::RoundRobin, &group.weights, false, START, None);
+        let mut picked = Vec::new();
+        for _ in 0..6 {
+            picked.extend(picker.pick(&context));
+            picker = Picker::new(Placement::RoundRobin, &group.weights, false, START, Some(&picker));
         }
+        assert_eq!(picked, [0, 1, 2, 0, 1, 2]);
     }
 
     #[test]
