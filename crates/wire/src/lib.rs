@@ -1,1 +1,6 @@
-//! Sans-I/O protocol codecs. Pure.
+//! Sans-I/O protocol codecs. Pure: bytes in, facts out; no socket, no clock, no allocation on the hot path.
+//!
+//! Each codec is one module and says in its own documentation how it is driven:
+//! - [`h1`]: HTTP/1.0 and HTTP/1.1, both directions.
+
+pub mod h1;

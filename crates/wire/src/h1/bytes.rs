@@ -1,0 +1,265 @@
+//! Which bytes may stand where, and finding the first one that may not.
+//!
+//! The three scans (`token_end`, `target_end`, `field_end`) are most of what parsing a head costs, so they look at
+//! eight bytes at once in a 64-bit word; a table answers for the rest. (SSE2 would need `unsafe`.)
+//! Sources: RFC 9110 §5.6.2 (token), §5.5 (field-value), RFC 3986 §3 (target).
+
+/// A byte of a token: header names, methods, codings (RFC 9110 §5.6.2).
+const TOKEN: u8 = 1;
+/// A byte that may stand in a request target: visible ASCII without `#`, since a fragment is never sent.
+const TARGET: u8 = 2;
+/// A byte of a field value: HTAB, space, visible ASCII, obs-text.
+const FIELD: u8 = 4;
+/// A byte of a registered name or IPv4 address in Host; see `Authority` for what RFC 3986 allows and we do not.
+const REG_NAME: u8 = 8;
+
+/// First index at or after `from` whose byte is no token byte; `buf.len()` when there is none.
+#[inline]
+pub(super) fn token_end(buf: &[u8], from: usize) -> usize {
+    scan::<TOKEN>(buf, from)
+}
+
+/// First index at or after `from` whose byte may not stand in a request target; `buf.len()` when there is none.
+#[inline]
+pub(super) fn target_end(buf: &[u8], from: usize) -> usize {
+    scan::<TARGET>(buf, from)
+}
+
+/// First index at or after `from` whose byte may not stand in a field value; `buf.len()` when there is none.
+#[inline]
+pub(super) fn field_end(buf: &[u8], from: usize) -> usize {
+    scan::<FIELD>(buf, from)
+}
+
+/// Is this a token (RFC 9110 §5.6.2), at least one byte long?
+#[inline]
+pub(super) fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && token_end(bytes, 0) == bytes.len()
+}
+
+/// Is every byte one of a registered name or IPv4 address?
+#[inline]
+pub(super) fn is_reg_name(bytes: &[u8]) -> bool {
+    bytes.iter().all(|&b| is(b, REG_NAME))
+}
+
+/// `bytes` without spaces and tabs at either end (OWS, RFC 9110 §5.6.3).
+#[inline]
+pub(super) fn trim(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    while let [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// The decimal number that `bytes` spell with digits only, up to 2^63-1. `None` for anything else.
+pub(super) fn decimal(bytes: &[u8]) -> Option<u64> {
+    if bytes.is_empty() {
+        return None;
+    }
+    let mut n: u64 = 0;
+    for &b in bytes {
+        if !b.is_ascii_digit() {
+            return None;
+        }
+        n = n.checked_mul(10)?.checked_add(u64::from(b - b'0'))?;
+    }
+    (n <= LENGTH_MAX).then_some(n)
+}
+
+/// Appends `n` in decimal.
+pub(super) fn push_decimal(out: &mut Vec<u8>, mut n: u64) {
+    let mut digits = [0u8; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (n % 10) as u8;
+        n /= 10;
+        if n == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+/// The longest body that we accept a declaration of: 2^63-1 bytes, so that sums never wrap.
+pub(super) const LENGTH_MAX: u64 = i64::MAX as u64;
+
+#[inline]
+fn is(byte: u8, class: u8) -> bool {
+    CLASS[byte as usize] & class != 0
+}
+
+/// As `scan_by_table`, eight bytes at a time.
+#[inline]
+fn scan<const CLASS: u8>(buf: &[u8], from: usize) -> usize {
+    let mut at = from;
+    while let Some(chunk) = buf.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let suspects = suspects::<CLASS>(u64::from_le_bytes(*chunk));
+        if suspects == 0 {
+            at += 8;
+            continue;
+        }
+        at += first(suspects);
+        return if may_acquit::<CLASS>(buf[at]) { scan_by_table::<CLASS>(buf, at) } else { at };
+    }
+    if at >= buf.len() {
+        return buf.len();
+    }
+    // Fewer than eight bytes are left: look at the last eight of the buffer again and forget those before `at`.
+    let Some(chunk) = buf.last_chunk::<8>() else { return scan_by_table::<CLASS>(buf, at) };
+    let suspects = suspects::<CLASS>(u64::from_le_bytes(*chunk) >> (8 * (8 - (buf.len() - at))));
+    at = buf.len().min(at + first(suspects));
+    if at < buf.len() && may_acquit::<CLASS>(buf[at]) { scan_by_table::<CLASS>(buf, at) } else { at }
+}
+
+/// Index of the first suspect; 8 when there is none.
+#[inline]
+fn first(suspects: u64) -> usize {
+    (suspects.trailing_zeros() / 8) as usize
+}
+
+/// Is a suspect byte in the class after all? The word tests are coarser than the table for bytes that are rare.
+#[inline]
+fn may_acquit<const CLASS: u8>(byte: u8) -> bool {
+    match CLASS {
+        TOKEN | FIELD => is(byte, CLASS),
+        _ => false,
+    }
+}
+
+/// 0x80 in the first byte of `x` that may be outside the class, and perhaps in bytes after it (never before it).
+///
+/// `TOKEN` suspects all but letters, digits and `-`; `FIELD` suspects HTAB too.
+#[inline]
+fn suspects<const CLASS: u8>(x: u64) -> u64 {
+    /// 0x80 in the first byte that is below `limit`, which is at most 0x80; bytes after it are noise.
+    #[inline]
+    fn below(x: u64, limit: u8) -> u64 {
+        x.wrapping_sub(ONES * u64::from(limit)) & !x & HIGH
+    }
+    /// 0x80 in each byte that is at least `from` and at most `to`, of bytes below 0x80.
+    #[inline]
+    fn within(y: u64, from: u8, to: u8) -> u64 {
+        y.wrapping_add(ONES * u64::from(0x80 - from)) & !y.wrapping_add(ONES * u64::from(0x7f - to))
+    }
+    match CLASS {
+        TOKEN => {
+            let y = x & !HIGH;
+            let letter = within(y | (ONES * 0x20), b'a', b'z');
+            let digit = within(y, b'0', b'9');
+            let dash = within(y, b'-', b'-');
+            !((letter | digit | dash) & !x) & HIGH
+        }
+        TARGET => {
+            below(x, 0x21) | x & HIGH | below(x ^ (ONES * 0x7f), 1) | below(x ^ (ONES * u64::from(b'#')), 1)
+        }
+        FIELD => below(x, 0x20) | below(x ^ (ONES * 0x7f), 1),
+        _ => HIGH,
+    }
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0x8080_8080_8080_8080;
+
+#[inline]
+fn scan_by_table<const CLASS: u8>(buf: &[u8], from: usize) -> usize {
+    match buf.get(from..) {
+        Some(rest) => rest.iter().position(|&b| !is(b, CLASS)).map_or(buf.len(), |n| from + n),
+        None => buf.len(),
+    }
+}
+
+static CLASS: [u8; 256] = {
+    let mut table = [0u8; 256];
+    let mut b = 0usize;
+    while b < 256 {
+        let c = b as u8;
+        let mut class = 0;
+        if c.is_ascii_alphanumeric() || among(c, b"!#$%&'*+-.^_`|~") {
+            class |= TOKEN;
+        }
+        if c > 0x20 && c < 0x7f && c != b'#' {
+            class |= TARGET;
+        }
+        if c == b'\t' || (c >= 0x20 && c != 0x7f) {
+            class |= FIELD;
+        }
+        if c.is_ascii_alphanumeric() || among(c, b"-._~!$&'()*+;=") {
+            class |= REG_NAME;
+        }
+        table[b] = class;
+        b += 1;
+    }
+    table
+};
+
+const fn among(byte: u8, set: &[u8]) -> bool {
+    let mut i = 0;
+    while i < set.len() {
+        if set[i] == byte {
+            return true;
+        }
+        i += 1;
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wide_scans_agree_with_the_table_for_every_byte_at_every_place() {
+        for len in [1, 7, 15, 16, 17, 31, 33] {
+            for place in 0..len {
+                for byte in 0..=255u8 {
+                    let mut buf = vec![b'a'; len];
+                    buf[place] = byte;
+                    for from in 0..=len {
+                        assert_eq!(
+                            token_end(&buf, from),
+                            scan_by_table::<TOKEN>(&buf, from),
+                            "{byte} {place}"
+                        );
+                        assert_eq!(
+                            target_end(&buf, from),
+                            scan_by_table::<TARGET>(&buf, from),
+                            "{byte} {place}"
+                        );
+                        assert_eq!(
+                            field_end(&buf, from),
+                            scan_by_table::<FIELD>(&buf, from),
+                            "{byte} {place}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn decimals_are_digits_only_and_bounded() {
+        for (text, want) in [
+            ("0", Some(0)),
+            ("007", Some(7)),
+            ("9223372036854775807", Some(LENGTH_MAX)),
+            ("9223372036854775808", None),
+            ("99999999999999999999999", None),
+            ("", None),
+            ("+1", None),
+            ("-1", None),
+            ("1 ", None),
+            ("0x10", None),
+        ] {
+            assert_eq!(decimal(text.as_bytes()), want, "{text}");
+        }
+        let mut out = Vec::new();
+        push_decimal(&mut out, u64::MAX);
+        push_decimal(&mut out, 0);
+        assert_eq!(out, b"184467440737095516150");
+    }
+}
