@@ -20,7 +20,7 @@ def quotas(**limits):
 
 def strict_fields():
     """Unknown request fields are refused."""
-    return {"strict_fields": True}
+    return {"api": {"strict_fields": True}}
 
 
 def workers(count):

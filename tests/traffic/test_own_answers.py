@@ -85,8 +85,10 @@ def test_a_reset_while_sending_the_answer_is_502(member, stage):
                                  b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshort\r\nxyz\r\n"], ids=["length", "chunked", "bad chunk size"])
 def test_an_answer_cut_short_is_seen_as_such_by_the_client(member, stage, raw):
     front = stage.front([member("short", kind=ScriptMember, script=answers(raw))])
-    with pytest.raises((ConnectionError, ValueError)):
-        front.get()
+    try:
+        assert front.get().status == 502, "what was seen to be broken before anything was passed on"
+    except (ConnectionError, ValueError):
+        pass  # the client sees a body without its end
 
 
 def test_bytes_after_the_answer_never_reach_another_client(member, stage):

@@ -1,5 +1,7 @@
 """Upgrades: WebSocket through the load balancer, as a tunnel that begins with the member's 101."""
 
+import contextlib
+
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -11,7 +13,7 @@ from harness.wait import eventually
 def test_messages_both_ways(member, stage):
     server = member("ws")
     front = stage.front([server])
-    with connect(f"ws://{front.url}/ws", proxy=None) as socket:
+    with connect(f"ws://{front.url}/ws", proxy=None, max_size=None) as socket:
         for message in ("hello", "ünï", b"bytes", "x" * 70_000, b"y" * 3_000_000):
             socket.send(message)
             assert socket.recv(timeout=10) == message
@@ -24,19 +26,20 @@ def test_messages_both_ways(member, stage):
 def test_a_refused_upgrade_is_passed_on(member, stage):
     front = stage.front([member()])
     with pytest.raises(InvalidStatus) as refused:
-        connect(f"ws://{front.url}/status/403", proxy=None)
+        with connect(f"ws://{front.url}/status/403", proxy=None):
+            pass
     assert refused.value.response.status_code == 403
 
 
 def test_many_sockets_at_once_and_edits_leave_them_alone(member, stage):
     front = stage.front([member("a"), member("b")])
-    sockets = [connect(f"ws://{front.url}/ws", proxy=None) for _ in range(20)]
-    front.edit(description="edited")
-    front.edit_pool(lb_algorithm="LEAST_CONNECTIONS")
-    for number, socket in enumerate(sockets):
-        socket.send(str(number))
-        assert socket.recv(timeout=10) == str(number)
-        socket.close()
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(connect(f"ws://{front.url}/ws", proxy=None)) for _ in range(20)]
+        front.edit(description="edited")
+        front.edit_pool(lb_algorithm="LEAST_CONNECTIONS")
+        for number, socket in enumerate(sockets):
+            socket.send(str(number))
+            assert socket.recv(timeout=10) == str(number)
 
 
 def test_any_protocol_can_be_upgraded_to_and_early_bytes_are_kept(member, stage):
