@@ -6,6 +6,7 @@
 //! What it does not do: it knows no socket and no health. Whether an address can be bound, and which members are up, is found
 //! out by `dataplane`.
 
+mod compile;
 pub mod http;
 pub mod listener;
 pub mod target;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use imbl::OrdMap;
 use model::{ListenerId, Revision, Snapshot};
 
+pub use compile::compile;
 pub use http::HttpPlan;
 pub use listener::{Endpoint, ListenerPlan, ServicePlan};
 pub use target::{MemberPlan, TargetPlan};
@@ -26,8 +28,8 @@ pub struct Plan {
     pub revision: Revision,
     /// The listeners that take traffic, by id. Listeners that are switched off, or whose load balancer is or has no VIP, are not here.
     pub listeners: OrdMap<ListenerId, Arc<ListenerPlan>>,
-    /// What it was compiled from, for the next compilation to compare with.
-    source: Snapshot,
+    /// What it was compiled from, for the next compilation to compare with; none: made by hand.
+    source: Option<Snapshot>,
 }
 
 impl Plan {
@@ -36,6 +38,6 @@ impl Plan {
     #[doc(hidden)]
     pub fn of_listeners(revision: Revision, listeners: impl IntoIterator<Item = ListenerPlan>) -> Self {
         let listeners = listeners.into_iter().map(|listener| (listener.id, Arc::new(listener))).collect();
-        Self { revision, listeners, source: Snapshot::default() }
+        Self { revision, listeners, source: None }
     }
 }

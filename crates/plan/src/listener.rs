@@ -2,10 +2,10 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use model::{ListenerId, LoadBalancerId, ProjectId};
+use model::{Listener, ListenerId, LoadBalancerId, ProjectId, Snapshot, listener::Service};
 use serde::Serialize;
 
-use crate::{HttpPlan, TargetPlan};
+use crate::{HttpPlan, TargetPlan, target::Tables};
 
 /// One listener, compiled.
 #[derive(Debug, PartialEq, Serialize)]
@@ -26,6 +26,53 @@ pub struct ListenerPlan {
     pub idle_timeout: Duration,
     /// How long a connection to a member may take to be made.
     pub connect_timeout: Duration,
+}
+
+impl ListenerPlan {
+    /// The plan of a listener; none when it takes no traffic: it or its load balancer is switched off, or there is no VIP.
+    /// What is equal in the plan before is taken over from there.
+    pub(crate) fn compile(
+        snapshot: &Snapshot,
+        listener: &Listener,
+        before: Option<&Arc<Self>>,
+        tables: &mut Tables,
+    ) -> Option<Arc<Self>> {
+        let load_balancer = snapshot.load_balancer(listener.load_balancer)?;
+        if !listener.admin_up || !load_balancer.admin_up {
+            return None;
+        }
+        let port = listener.port.value();
+        let endpoints: Vec<Endpoint> =
+            load_balancer.vips().map(|vip| Endpoint { address: SocketAddr::new(vip, port) }).collect();
+        if endpoints.is_empty() {
+            return None;
+        }
+        let pool = listener.default_pool.and_then(|pool| snapshot.pool(pool));
+        let target_before = before.and_then(|before| before.default_target.as_ref());
+        let plan = Self {
+            id: listener.id,
+            load_balancer: listener.load_balancer,
+            project: listener.project,
+            endpoints,
+            service: match &listener.service {
+                Service::Tcp => ServicePlan::Tcp,
+                Service::Http(http) => ServicePlan::Http(HttpPlan::compile(listener, http)),
+            },
+            default_target: pool
+                .and_then(|pool| TargetPlan::compile(snapshot, listener, pool, target_before, tables)),
+            idle_timeout: listener.idle_timeout.duration(),
+            connect_timeout: listener.connect_timeout.duration(),
+        };
+        Some(same_or_new(before, plan))
+    }
+}
+
+/// The value of the plan before where nothing changed in it, so that who follows plans can compare pointers.
+pub(crate) fn same_or_new<T: PartialEq>(before: Option<&Arc<T>>, new: T) -> Arc<T> {
+    match before {
+        Some(before) if **before == new => Arc::clone(before),
+        _ => Arc::new(new),
+    }
 }
 
 /// A socket that a listener wants.

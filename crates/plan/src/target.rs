@@ -1,10 +1,15 @@
 //! A target as the data plane wants it: members by index, effective settings.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
-use balance::Maglev;
-use model::{Algorithm, MemberId, PoolProtocol, TargetId, Weight, pool::Drain, target::ProbeSettings};
+use balance::{MEMBERS_MAX, Maglev, member_key};
+use model::{
+    Algorithm, Listener, Member, MemberId, Pool, PoolId, PoolProtocol, Port, Snapshot, Target, TargetId,
+    Weight, pool::Drain, target::ProbeSettings,
+};
 use serde::Serialize;
+
+use crate::listener::same_or_new;
 
 /// One (listener, pool) pair, compiled. Members are named by their index here; an index means nothing outside its plan.
 #[derive(Debug, PartialEq, Serialize)]
@@ -15,7 +20,8 @@ pub struct TargetPlan {
     pub protocol: PoolProtocol,
     /// Which member gets new work.
     pub algorithm: Algorithm,
-    /// The members, in order of id. Members and pools that are switched off are not here.
+    /// The members, in order of id. Members and pools that are switched off are not here, nor are members above
+    /// [`balance::MEMBERS_MAX`] (far above every quota).
     pub members: Vec<MemberPlan>,
     /// How members are probed; none: they count as healthy.
     pub probe: Option<ProbeSettings>,
@@ -39,4 +45,89 @@ pub struct MemberPlan {
     pub probe_address: SocketAddr,
     /// Its share of new work; 0 takes none.
     pub weight: Weight,
+}
+
+impl TargetPlan {
+    /// The plan of a pair; none when the pool is switched off. What is equal in the plan before is taken over from there.
+    pub(crate) fn compile(
+        snapshot: &Snapshot,
+        listener: &Listener,
+        pool: &Pool,
+        before: Option<&Arc<Self>>,
+        tables: &mut Tables,
+    ) -> Option<Arc<Self>> {
+        if !pool.admin_up {
+            return None;
+        }
+        let target = Target::of(listener, pool, snapshot.monitor_of(pool.id).map(|monitor| &**monitor));
+        // Members of an any-port pool get the port that the client used, even if one was given a port before the pool became
+        // one (behaviour/features.md section 2).
+        let port_of = |member: &Member| if pool.any_port { listener.port } else { target.port_of(member) };
+        let probe_port = target.probe.as_ref().and_then(|probe| probe.port);
+        let members: Vec<MemberPlan> = snapshot
+            .members_of(pool.id)
+            .filter(|member| member.admin_up)
+            .take(MEMBERS_MAX)
+            .map(|member| MemberPlan::compile(member, port_of(member), probe_port))
+            .collect();
+        let maglev = match target.algorithm {
+            Algorithm::SourceIp => Some(tables.table(pool.id, &members, before)),
+            Algorithm::RoundRobin | Algorithm::LeastConnections => None,
+        };
+        let plan = Self {
+            id: target.id,
+            protocol: pool.protocol,
+            algorithm: target.algorithm,
+            members,
+            probe: target.probe,
+            all_down_forward: pool.all_down_forward,
+            drain: pool.drain,
+            maglev,
+        };
+        Some(same_or_new(before, plan))
+    }
+}
+
+impl MemberPlan {
+    fn compile(member: &Member, port: Port, probe_port: Option<Port>) -> Self {
+        let at = |port: Port| SocketAddr::new(member.address, port.value());
+        Self {
+            id: member.id,
+            address: at(port),
+            probe_address: at(probe_port.unwrap_or(port)),
+            weight: member.weight,
+        }
+    }
+
+    /// What it is known by in a lookup table; none: weight 0 is excluded from it.
+    fn key(&self) -> Option<u64> {
+        (self.weight.value() > 0).then(|| member_key(self.address))
+    }
+}
+
+/// The lookup tables made in one compilation: listeners that share a pool mostly share its table, too.
+#[derive(Default)]
+pub(crate) struct Tables(BTreeMap<PoolId, (Vec<Option<u64>>, Arc<Maglev>)>);
+
+impl Tables {
+    fn table(
+        &mut self,
+        pool: PoolId,
+        members: &[MemberPlan],
+        before: Option<&Arc<TargetPlan>>,
+    ) -> Arc<Maglev> {
+        let keys = || members.iter().map(MemberPlan::key);
+        if let Some((made_of, table)) = self.0.get(&pool)
+            && keys().eq(made_of.iter().copied())
+        {
+            return Arc::clone(table);
+        }
+        let same = before.filter(|before| keys().eq(before.members.iter().map(MemberPlan::key)));
+        let table = match same.and_then(|before| before.maglev.as_ref()) {
+            Some(table) => Arc::clone(table),
+            None => Arc::new(Maglev::new(keys())),
+        };
+        self.0.insert(pool, (keys().collect(), Arc::clone(&table)));
+        table
+    }
 }

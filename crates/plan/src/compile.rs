@@ -1,0 +1,126 @@
+//! From snapshot to plan, at the cost of what changed.
+//!
+//! The plan before keeps the snapshot that it was compiled from. Snapshots share structure, so their difference is found
+//! without a walk over what they share; each changed object names the listeners that it concerns, and only those are compiled.
+//! With no plan before, all are. Both ways give equal plans (property test in `tests/compile/incremental.rs`).
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use imbl::{OrdMap, ordmap::DiffItem};
+use model::{Listener, ListenerId, PoolId, Snapshot};
+
+use crate::{ListenerPlan, Plan, target::Tables};
+
+/// The plan of a snapshot. Listeners and targets that are equal in `before` are the same `Arc` in the new plan.
+pub fn compile(snapshot: &Snapshot, before: Option<&Plan>) -> Plan {
+    let mut tables = Tables::default();
+    let mut compiled = |listener: &Arc<Listener>, before: Option<&Plan>| {
+        let before = before.and_then(|plan| plan.listeners.get(&listener.id));
+        ListenerPlan::compile(snapshot, listener, before, &mut tables)
+    };
+    let listeners = match before.and_then(|plan| plan.source.as_ref().map(|source| (plan, source))) {
+        None => {
+            let all = snapshot.listeners().iter();
+            all.filter_map(|(id, listener)| Some((*id, compiled(listener, None)?))).collect()
+        }
+        Some((plan, source)) => {
+            let mut listeners = plan.listeners.clone();
+            for id in concerned(source, snapshot) {
+                match snapshot.listener(id).and_then(|listener| compiled(listener, before)) {
+                    Some(listener) => listeners.insert(id, listener),
+                    None => listeners.remove(&id),
+                };
+            }
+            listeners
+        }
+    };
+    Plan { revision: snapshot.revision, listeners, source: Some(snapshot.clone()) }
+}
+
+/// The listeners whose plan may differ between two snapshots.
+fn concerned(old: &Snapshot, new: &Snapshot) -> BTreeSet<ListenerId> {
+    let mut listeners = BTreeSet::new();
+    // A listener that moved from one parent to another is a changed listener itself, so the new references are enough.
+    each_changed(old.listeners(), new.listeners(), |listener| {
+        listeners.insert(listener.id);
+    });
+    each_changed(old.load_balancers(), new.load_balancers(), |load_balancer| {
+        listeners.extend(new.listeners_of(load_balancer.id).map(|listener| listener.id));
+    });
+    let mut pools = BTreeSet::<PoolId>::new();
+    each_changed(old.pools(), new.pools(), |pool| {
+        pools.insert(pool.id);
+    });
+    each_changed(old.members(), new.members(), |member| {
+        pools.insert(member.pool);
+    });
+    each_changed(old.health_monitors(), new.health_monitors(), |monitor| {
+        pools.insert(monitor.pool);
+    });
+    for pool in pools {
+        listeners.extend(new.listeners_using(pool).map(|listener| listener.id));
+    }
+    listeners
+}
+
+/// Both sides of each difference: what an object was, and what it is.
+fn each_changed<K: Ord, V: PartialEq>(
+    old: &OrdMap<K, Arc<V>>,
+    new: &OrdMap<K, Arc<V>>,
+    mut see: impl FnMut(&V),
+) {
+    for difference in old.diff(new) {
+        match difference {
+            DiffItem::Add(_, value) | DiffItem::Remove(_, value) => see(value),
+            DiffItem::Update { old: (_, was), new: (_, is) } => {
+                see(was);
+                see(is);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "../tests/compile/objects.rs"]
+mod objects;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use super::objects::{Objects, listener_id, pool_id};
+
+    #[test]
+    fn a_change_concerns_only_the_listeners_that_depend_on_it() {
+        // Listeners 1 and 2 of load balancer 1 use pool 1, listener 3 of load balancer 2 uses pool 2.
+        let mut objects = Objects::default();
+        for (id, load_balancer, pool) in [(1, 1, 1), (2, 1, 1), (3, 2, 2)] {
+            objects.load_balancer(load_balancer, |_| ());
+            objects.pool(pool, |_| ());
+            objects.member(pool, pool, |_| ());
+            objects.listener(id, load_balancer, Some(pool), |_| ());
+        }
+        objects.pool(3, |_| ());
+        type Change = fn(&mut Objects);
+        for (why, change, expect) in [
+            ("nothing", (|_| ()) as Change, &[][..]),
+            ("an equal object written anew", |o| o.member(2, 2, |_| ()), &[]),
+            ("a listener", |o| o.listener(3, 2, Some(2), |l| l.admin_up = false), &[3]),
+            ("a listener's pool", |o| o.listener(1, 1, Some(3), |_| ()), &[1]),
+            ("a new listener", |o| o.listener(9, 1, None, |_| ()), &[9]),
+            ("a load balancer", |o| o.load_balancer(1, |l| l.admin_up = false), &[1, 2]),
+            ("a pool", |o| o.pool(2, |p| p.all_down_forward = true), &[3]),
+            ("a pool that nobody uses", |o| o.pool(3, |p| p.all_down_forward = true), &[]),
+            ("a new member", |o| o.member(7, 1, |_| ()), &[1, 2]),
+            ("a member that is gone", |o| o.remove_member(2), &[3]),
+            ("a member that moved to another pool", |o| o.member(2, 1, |_| ()), &[1, 2, 3]),
+            ("a health monitor", |o| o.monitor(1, 1, |_| ()), &[1, 2]),
+        ] {
+            let mut changed = objects.clone();
+            change(&mut changed);
+            let expect: BTreeSet<_> = expect.iter().map(|&id| listener_id(id)).collect();
+            assert_eq!(concerned(&objects.snapshot, &changed.snapshot), expect, "{why}");
+        }
+        assert!(objects.snapshot.pool(pool_id(3)).is_some());
+    }
+}

@@ -1,0 +1,258 @@
+//! A plan compiled from the plan before equals the plan compiled anew, and shares with it what did not change.
+
+use std::sync::Arc;
+
+use model::{Algorithm, Kind, Object, Port, Revision, Snapshot, Weight, listener::Service};
+use plan::{Plan, compile};
+use proptest::prelude::*;
+
+use crate::objects::{Objects, listener_id, probe};
+
+/// One edit of a small world; numbers are small so that objects refer to each other, or to what is not there.
+#[derive(Clone, Debug)]
+enum Edit {
+    LoadBalancer {
+        n: u64,
+        admin_up: bool,
+        vip: bool,
+    },
+    Listener {
+        n: u64,
+        load_balancer: u64,
+        pool: Option<u64>,
+        variant: u8,
+    },
+    Pool {
+        n: u64,
+        variant: u8,
+    },
+    Member {
+        n: u64,
+        pool: u64,
+        weight: u16,
+        variant: u8,
+    },
+    // A pool has one monitor at most, so a monitor has its pool's number.
+    Monitor {
+        n: u64,
+        variant: u8,
+    },
+    Remove {
+        kind: usize,
+        n: usize,
+    },
+    /// A whole object written again, equal to what is there.
+    Rewrite {
+        kind: usize,
+        n: usize,
+    },
+}
+
+const KINDS: [Kind; 5] = [Kind::LoadBalancer, Kind::Listener, Kind::Pool, Kind::Member, Kind::HealthMonitor];
+
+fn edit() -> impl Strategy<Value = Edit> {
+    prop_oneof![
+        2 => (0..3u64, prop::bool::weighted(0.8), prop::bool::weighted(0.8))
+            .prop_map(|(n, admin_up, vip)| Edit::LoadBalancer { n, admin_up, vip }),
+        4 => (0..5u64, 0..4u64, prop::option::weighted(0.8, 0..4u64), 0..6u8)
+            .prop_map(|(n, load_balancer, pool, variant)| Edit::Listener { n, load_balancer, pool, variant }),
+        3 => (0..3u64, 0..5u8).prop_map(|(n, variant)| Edit::Pool { n, variant }),
+        4 => (0..8u64, 0..4u64, 0..3u16, 0..3u8)
+            .prop_map(|(n, pool, weight, variant)| Edit::Member { n, pool, weight, variant }),
+        2 => (0..3u64, 0..3u8).prop_map(|(n, variant)| Edit::Monitor { n, variant }),
+        2 => (0..5usize, any::<usize>()).prop_map(|(kind, n)| Edit::Remove { kind, n }),
+        1 => (0..5usize, any::<usize>()).prop_map(|(kind, n)| Edit::Rewrite { kind, n }),
+    ]
+}
+
+fn carry_out(objects: &mut Objects, edit: Edit) {
+    match edit {
+        Edit::LoadBalancer { n, admin_up, vip } => objects.load_balancer(n, |load_balancer| {
+            load_balancer.admin_up = admin_up;
+            load_balancer.vip = load_balancer.vip.filter(|_| vip);
+        }),
+        Edit::Listener { n, load_balancer, pool, variant } => {
+            objects.listener(n, load_balancer, pool, |listener| match variant {
+                0 => {}
+                1 => listener.admin_up = false,
+                2 => listener.service = Service::Tcp,
+                3 => listener.target.algorithm = Some(Algorithm::SourceIp),
+                4 => listener.target.member_port = Some(Port::of(9)),
+                _ => listener.target.monitor = Some(model::target::MonitorOverride::Off),
+            });
+        }
+        Edit::Pool { n, variant } => objects.pool(n, |pool| match variant {
+            0 => {}
+            1 => pool.admin_up = false,
+            2 => pool.algorithm = Algorithm::SourceIp,
+            3 => pool.any_port = true,
+            _ => pool.all_down_forward = true,
+        }),
+        Edit::Member { n, pool, weight, variant } => objects.member(n, pool, |member| {
+            member.weight = Weight::of(weight);
+            match variant {
+                0 => {}
+                1 => member.admin_up = false,
+                _ => member.port = None,
+            }
+        }),
+        Edit::Monitor { n, variant } => objects.monitor(n, n, |monitor| match variant {
+            0 => {}
+            1 => monitor.admin_up = false,
+            _ => monitor.probe.port = Some(Port::of(7)),
+        }),
+        Edit::Remove { kind, n } => {
+            if let Some(object) = nth(objects, kind, n) {
+                objects.snapshot.remove(&object.key());
+            }
+        }
+        Edit::Rewrite { kind, n } => {
+            if let Some(object) = nth(objects, kind, n) {
+                objects.snapshot.put(rewritten(object));
+            }
+        }
+    }
+    objects.snapshot.revision = objects.snapshot.revision.next();
+}
+
+fn nth(objects: &Objects, kind: usize, n: usize) -> Option<Object> {
+    let all: Vec<_> = objects.of_kind(KINDS[kind]).collect();
+    (!all.is_empty()).then(|| all[n % all.len()].clone())
+}
+
+/// The same in new memory, as the store reads it.
+fn rewritten(object: Object) -> Object {
+    match object {
+        Object::LoadBalancer(o) => (*o).clone().into(),
+        Object::Listener(o) => (*o).clone().into(),
+        Object::Pool(o) => (*o).clone().into(),
+        Object::Member(o) => (*o).clone().into(),
+        Object::HealthMonitor(o) => (*o).clone().into(),
+        other => other,
+    }
+}
+
+/// What is equal in both plans is the same memory in both.
+fn assert_shared(before: &Plan, after: &Plan) {
+    for (id, new) in &after.listeners {
+        let Some(old) = before.listeners.get(id) else { continue };
+        assert_eq!(old == new, Arc::ptr_eq(old, new), "listener {id}");
+        let (Some(old), Some(new)) = (&old.default_target, &new.default_target) else { continue };
+        assert_eq!(old == new, Arc::ptr_eq(old, new), "target of {id}");
+        let (Some(old), Some(new)) = (&old.maglev, &new.maglev) else { continue };
+        let tables_differ = old != new;
+        assert!(tables_differ || Arc::ptr_eq(old, new), "lookup table of {id}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn compiling_changes_gives_the_plan_that_compiling_anew_gives(
+        turns in prop::collection::vec(prop::collection::vec(edit(), 1..6), 1..25),
+    ) {
+        let mut objects = Objects::default();
+        let mut plan = compile(&objects.snapshot, None);
+        for edits in turns {
+            edits.into_iter().for_each(|edit| carry_out(&mut objects, edit));
+            let next = compile(&objects.snapshot, Some(&plan));
+            let anew = compile(&objects.snapshot, None);
+            prop_assert_eq!(next.revision, objects.snapshot.revision);
+            prop_assert!(next.listeners == anew.listeners, "{:#?}\nis not\n{:#?}", next.listeners, anew.listeners);
+            assert_shared(&plan, &next);
+            plan = next;
+        }
+    }
+}
+
+fn two_listeners() -> Objects {
+    let mut objects = Objects::default();
+    objects.load_balancer(1, |_| ());
+    for n in [1, 2] {
+        objects.pool(n, |pool| pool.algorithm = Algorithm::SourceIp);
+        objects.listener(n, 1, Some(n), |_| ());
+        (0..3).for_each(|member| objects.member(10 * n + member, n, |_| ()));
+    }
+    objects
+}
+
+#[test]
+fn a_change_makes_new_only_what_differs() {
+    let objects = two_listeners();
+    let plan = compile(&objects.snapshot, None);
+    type Change = fn(&mut Objects);
+    for (why, change, listener_kept, target_kept, table_kept) in [
+        (
+            "nothing but a name",
+            (|o| o.load_balancer(1, |l| l.name = "new".try_into().unwrap())) as Change,
+            true,
+            true,
+            true,
+        ),
+        (
+            "a timeout of the listener",
+            |o| o.listener(1, 1, Some(1), |l| l.idle_timeout = model::IdleTimeout::of(9)),
+            false,
+            true,
+            true,
+        ),
+        ("a monitor", |o| o.monitor(1, 1, |m| m.probe = probe()), false, false, true),
+        ("a weight that is not 0", |o| o.member(10, 1, |m| m.weight = Weight::of(7)), false, false, true),
+        ("a weight that is 0", |o| o.member(10, 1, |m| m.weight = Weight::of(0)), false, false, false),
+        ("one member less", |o| o.remove_member(10), false, false, false),
+    ] {
+        let mut changed = objects.clone();
+        change(&mut changed);
+        let next = compile(&changed.snapshot, Some(&plan));
+        let (old, new) = (&plan.listeners[&listener_id(1)], &next.listeners[&listener_id(1)]);
+        assert_eq!(Arc::ptr_eq(old, new), listener_kept, "{why}: listener");
+        let (old, new) = (old.default_target.as_ref().unwrap(), new.default_target.as_ref().unwrap());
+        assert_eq!(Arc::ptr_eq(old, new), target_kept, "{why}: target");
+        let (old, new) = (old.maglev.as_ref().unwrap(), new.maglev.as_ref().unwrap());
+        assert_eq!(Arc::ptr_eq(old, new), table_kept, "{why}: lookup table");
+        let (old, new) = (&plan.listeners[&listener_id(2)], &next.listeners[&listener_id(2)]);
+        assert!(Arc::ptr_eq(old, new), "{why}: the other listener");
+    }
+}
+
+#[test]
+fn a_snapshot_read_anew_from_elsewhere_changes_nothing() {
+    let objects = two_listeners();
+    let plan = compile(&objects.snapshot, None);
+    let mut read = Snapshot::default();
+    read.revision = Revision(9);
+    objects.snapshot.objects().map(rewritten).for_each(|object| read.put(object));
+    let next = compile(&read, Some(&plan));
+    assert_eq!(next.revision, Revision(9));
+    assert!(next.listeners.iter().all(|(id, listener)| Arc::ptr_eq(listener, &plan.listeners[id])));
+}
+
+#[test]
+fn listeners_that_share_a_pool_share_its_lookup_table() {
+    let mut objects = two_listeners();
+    objects.listener(3, 1, Some(1), |_| ());
+    objects.listener(4, 1, Some(1), |listener| listener.target.algorithm = Some(Algorithm::RoundRobin));
+    let plan = compile(&objects.snapshot, None);
+    let table = |n| plan.listeners[&listener_id(n)].default_target.as_ref().unwrap().maglev.as_ref();
+    assert!(Arc::ptr_eq(table(1).unwrap(), table(3).unwrap()));
+    assert!(!Arc::ptr_eq(table(1).unwrap(), table(2).unwrap()));
+    assert!(table(4).is_none(), "only the hash needs one");
+}
+
+#[test]
+fn a_plan_made_by_hand_leaves_nothing_behind() {
+    let compiled = compile(&two_listeners().snapshot, None);
+    let listeners = compiled.listeners.values().map(|listener| plan::ListenerPlan {
+        id: listener.id,
+        load_balancer: listener.load_balancer,
+        project: listener.project,
+        endpoints: listener.endpoints.clone(),
+        service: plan::ServicePlan::Tcp,
+        default_target: None,
+        idle_timeout: listener.idle_timeout,
+        connect_timeout: listener.connect_timeout,
+    });
+    let by_hand = Plan::of_listeners(Revision(1), listeners);
+    assert!(compile(&Snapshot::default(), Some(&by_hand)).listeners.is_empty());
+}
