@@ -1,7 +1,7 @@
 //! The chunked transfer coding (RFC 9112 §7.1): reading it strictly, in any pieces, and passing it on.
 //!
-//! Passing on needs no copy: where the sender's chunks are spelled as we would spell them (a size without leading
-//! zeros or extensions), the bytes themselves are the canonical serialisation and go out as one span, however many
+//! Passing on needs no copy: where the sender's chunks are spelled as we would spell them (a size in lower case without
+//! leading zeros or extensions), the bytes themselves are the canonical serialisation and go out as one span, however many
 //! chunks they hold. Only sizes that were cut by a read, extensions, and trailers are written anew.
 
 use super::bytes::token_end;
@@ -249,7 +249,6 @@ impl ChunkedDecoder {
     }
 
     /// Reads a line at the start of `input` and gives how we spell it, when it is complete and opens a chunk.
-    #[cold]
     fn relay_line(&mut self, input: &[u8]) -> Result<(SizeLine, usize), BodyError> {
         let end = self.read_line(input, 0)?;
         let prefix = if self.state == State::Data { SizeLine::open(self.size) } else { SizeLine::EMPTY };
@@ -355,8 +354,7 @@ impl ChunkedDecoder {
     }
 }
 
-/// The size line at `at`, if it is complete and spelled as we spell it: no leading zero, no extension. (Upper case
-/// digits are as good as lower case ones.)
+/// The size line at `at`, if it is complete and spelled as we spell it: no leading zero, no upper case, no extension.
 #[inline]
 fn canonical_line(input: &[u8], at: usize) -> Option<(u64, usize)> {
     let mut size = 0u64;
@@ -366,7 +364,6 @@ fn canonical_line(input: &[u8], at: usize) -> Option<(u64, usize)> {
         let digit = match byte {
             b'0'..=b'9' => byte - b'0',
             b'a'..=b'f' => byte - b'a' + 10,
-            b'A'..=b'F' => byte - b'A' + 10,
             b'\r' if end > at && input.get(end + 1) == Some(&b'\n') => break,
             _ => return None,
         };

@@ -1,6 +1,7 @@
 //! Where a message ends: decided once, from its head alone (RFC 9112 §6.3), and never again.
 
 use super::bytes::{decimal, is_token, trim};
+use super::table::Slot;
 use super::{HeadError, HeaderId, HeaderSet, Headers, Version};
 
 /// How a request's body is delimited.
@@ -30,8 +31,11 @@ pub enum ResponseFraming {
 /// What Content-Length and Transfer-Encoding say, or why they contradict themselves. Does not know the method.
 pub(super) fn declared(buf: &[u8], headers: &Headers, version: Version) -> Result<Framing, HeadError> {
     let seen = headers.seen();
-    if headers.underscores && headers.slots().iter().any(|slot| FRAMING.contains(slot.look_alike(buf))) {
-        return Err(HeadError::FramingLookAlike);
+    if headers.underscores {
+        let underscored = |slot: &&Slot| slot.has(Slot::UNDERSCORE);
+        if headers.slots().iter().filter(underscored).any(|slot| FRAMING.contains(slot.look_alike(buf))) {
+            return Err(HeadError::FramingLookAlike);
+        }
     }
     if seen.intersection(FRAMING).is_empty() {
         return Ok(Framing::None);

@@ -274,9 +274,8 @@ fn read_request(
     if buf[target_end] != b' ' || target_end == target_start {
         return bad_target(buf, target_start, target_end);
     }
-    let target = read_target(&buf[target_start..target_end], method)?;
-
     let Some(version) = read_version_line(buf, target_end + 1)? else { return Ok(None) };
+    let target = read_target(&buf[target_start..target_end], method)?;
 
     let lines_start = target_end + REST_OF_LINE;
     let Some(end) = read_lines(buf, lines_start, headers, limits.header_lines())? else { return Ok(None) };

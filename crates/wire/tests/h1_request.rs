@@ -1,0 +1,556 @@
+//! Request heads: what is refused and with which code, what is tolerated, what is decided.
+
+use wire::h1::{
+    Framing, HeadError, HeaderId, Headers, Limits, Method, Parsed, TargetForm, Version, parse_request,
+};
+
+/// `Ok(None)` for a head that is not complete.
+fn outcome(bytes: &[u8], limits: &Limits) -> Result<Option<usize>, HeadError> {
+    let mut headers = Headers::new();
+    match parse_request(bytes, &mut headers, limits)? {
+        Parsed::Complete(head) => Ok(Some(head.len())),
+        Parsed::Partial(_) => Ok(None),
+    }
+}
+
+fn refused(bytes: &[u8]) -> (u16, &'static str) {
+    match outcome(bytes, &Limits::default()) {
+        Err(error) => (error.status(), error.code()),
+        Ok(length) => panic!("accepted ({length:?}): {}", bytes.escape_ascii()),
+    }
+}
+
+/// A request with these header lines, after a good Host.
+fn with(lines: &str) -> Vec<u8> {
+    format!("POST / HTTP/1.1\r\nHost: a\r\n{lines}\r\n").into_bytes()
+}
+
+#[test]
+fn framing_that_two_parsers_could_read_differently_is_refused() {
+    for (why, lines, status, code) in [
+        (
+            "CL.TE",
+            "Content-Length: 6\r\nTransfer-Encoding: chunked\r\n",
+            400,
+            "h1_length_and_transfer_encoding",
+        ),
+        (
+            "TE.CL",
+            "Transfer-Encoding: chunked\r\nContent-Length: 6\r\n",
+            400,
+            "h1_length_and_transfer_encoding",
+        ),
+        (
+            "CL.0 with TE",
+            "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n",
+            400,
+            "h1_length_and_transfer_encoding",
+        ),
+        (
+            "TE unknown, CL",
+            "Content-Length: 6\r\nTransfer-Encoding: x\r\n",
+            400,
+            "h1_length_and_transfer_encoding",
+        ),
+        (
+            "TE.TE two lines",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            400,
+            "h1_transfer_encoding_repeated",
+        ),
+        (
+            "TE.TE other case",
+            "Transfer-Encoding: chunked\r\nTransfer-encoding: cow\r\n",
+            400,
+            "h1_transfer_encoding_repeated",
+        ),
+        (
+            "TE.TE identity first",
+            "Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n",
+            400,
+            "h1_transfer_encoding_repeated",
+        ),
+        (
+            "chunked twice in one line",
+            "Transfer-Encoding: chunked, chunked\r\n",
+            400,
+            "h1_transfer_encoding_repeated",
+        ),
+        ("xchunked", "Transfer-Encoding: xchunked\r\n", 501, "h1_unknown_transfer_coding"),
+        ("gzip", "Transfer-Encoding: gzip\r\n", 501, "h1_unknown_transfer_coding"),
+        ("gzip, chunked", "Transfer-Encoding: gzip, chunked\r\n", 501, "h1_unknown_transfer_coding"),
+        ("chunked not last", "Transfer-Encoding: chunked, gzip\r\n", 501, "h1_unknown_transfer_coding"),
+        ("chunked1", "Transfer-Encoding: chunked1\r\n", 501, "h1_unknown_transfer_coding"),
+        ("identity", "Transfer-Encoding: identity\r\n", 400, "h1_bad_transfer_encoding"),
+        ("chunked, identity", "Transfer-Encoding: chunked, identity\r\n", 400, "h1_bad_transfer_encoding"),
+        ("empty", "Transfer-Encoding:\r\n", 400, "h1_bad_transfer_encoding"),
+        ("blank", "Transfer-Encoding:  \t \r\n", 400, "h1_bad_transfer_encoding"),
+        ("leading comma", "Transfer-Encoding: ,chunked\r\n", 400, "h1_bad_transfer_encoding"),
+        ("trailing comma", "Transfer-Encoding: chunked,\r\n", 400, "h1_bad_transfer_encoding"),
+        ("quoted", "Transfer-Encoding: \"chunked\"\r\n", 400, "h1_bad_transfer_encoding"),
+        ("single quotes are a token", "Transfer-Encoding: 'chunked'\r\n", 501, "h1_unknown_transfer_coding"),
+        ("parameter", "Transfer-Encoding: chunked;q=1\r\n", 400, "h1_bad_transfer_encoding"),
+        ("two words", "Transfer-Encoding: chunked chunked\r\n", 400, "h1_bad_transfer_encoding"),
+        ("tab inside", "Transfer-Encoding: chun\tked\r\n", 400, "h1_bad_transfer_encoding"),
+        ("obs-text", "Transfer-Encoding: chunked\u{e9}\r\n", 400, "h1_bad_transfer_encoding"),
+        ("vertical tab before", "Transfer-Encoding: \x0bchunked\r\n", 400, "h1_control_byte"),
+        ("vertical tab after", "Transfer-Encoding: chunked\x0b\r\n", 400, "h1_control_byte"),
+        ("form feed", "Transfer-Encoding: \x0cchunked\r\n", 400, "h1_control_byte"),
+        ("NUL", "Transfer-Encoding: chunked\0\r\n", 400, "h1_control_byte"),
+        ("DEL", "Transfer-Encoding: \x7fchunked\r\n", 400, "h1_control_byte"),
+        ("space before colon", "Transfer-Encoding : chunked\r\n", 400, "h1_space_before_colon"),
+        ("tab before colon", "Transfer-Encoding\t: chunked\r\n", 400, "h1_space_before_colon"),
+        ("vertical tab before colon", "Transfer-Encoding\x0b: chunked\r\n", 400, "h1_bad_header_name"),
+        ("NUL in the name", "Transfer\0-Encoding: chunked\r\n", 400, "h1_bad_header_name"),
+        ("space before the name", " Transfer-Encoding: chunked\r\n", 400, "h1_obs_fold"),
+        ("folded value", "Transfer-Encoding:\r\n chunked\r\n", 400, "h1_obs_fold"),
+        ("folded into another header", "X: y\r\n\tTransfer-Encoding: chunked\r\n", 400, "h1_obs_fold"),
+        ("bare LF hides a header", "X: y\nTransfer-Encoding: chunked\r\n", 400, "h1_bare_lf"),
+        ("bare CR hides a header", "X: y\rTransfer-Encoding: chunked\r\n", 400, "h1_bare_cr"),
+        ("CR CR LF", "Transfer-Encoding: chunked\r\r\n", 400, "h1_bare_cr"),
+        ("colon twice", "Transfer-Encoding:: chunked\r\n", 400, "h1_bad_transfer_encoding"),
+        ("underscore", "Transfer_Encoding: chunked\r\n", 400, "h1_framing_look_alike"),
+        ("underscore length", "Content_Length: 5\r\n", 400, "h1_framing_look_alike"),
+        ("length twice, equal", "Content-Length: 5\r\nContent-Length: 5\r\n", 400, "h1_length_repeated"),
+        ("length twice, different", "Content-Length: 5\r\ncontent-length: 6\r\n", 400, "h1_length_repeated"),
+        ("length list", "Content-Length: 5, 5\r\n", 400, "h1_bad_length"),
+        ("length with sign", "Content-Length: +5\r\n", 400, "h1_bad_length"),
+        ("negative length", "Content-Length: -1\r\n", 400, "h1_bad_length"),
+        ("hexadecimal length", "Content-Length: 0x5\r\n", 400, "h1_bad_length"),
+        ("length with point", "Content-Length: 5.0\r\n", 400, "h1_bad_length"),
+        ("length with exponent", "Content-Length: 5e1\r\n", 400, "h1_bad_length"),
+        ("length with underscore", "Content-Length: 1_0\r\n", 400, "h1_bad_length"),
+        ("length with space inside", "Content-Length: 1 0\r\n", 400, "h1_bad_length"),
+        ("length with tab inside", "Content-Length: 1\t0\r\n", 400, "h1_bad_length"),
+        ("empty length", "Content-Length:\r\n", 400, "h1_bad_length"),
+        ("quoted length", "Content-Length: \"5\"\r\n", 400, "h1_bad_length"),
+        ("2^63", "Content-Length: 9223372036854775808\r\n", 400, "h1_bad_length"),
+        ("2^64", "Content-Length: 18446744073709551616\r\n", 400, "h1_bad_length"),
+        ("arabic digits", "Content-Length: \u{0665}\r\n", 400, "h1_bad_length"),
+        ("space before colon of length", "Content-Length : 5\r\n", 400, "h1_space_before_colon"),
+        ("length with NUL", "Content-Length: 5\0\r\n", 400, "h1_control_byte"),
+    ] {
+        assert_eq!(refused(&with(lines)), (status, code), "{why}");
+    }
+    let old = |line: &str| format!("POST / HTTP/1.0\r\n{line}\r\n\r\n").into_bytes();
+    assert_eq!(refused(&old("Transfer-Encoding: chunked")), (400, "h1_transfer_encoding_on_http10"));
+    let connect = |line: &str| format!("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n{line}\r\n\r\n").into_bytes();
+    assert_eq!(refused(&connect("Content-Length: 1")), (400, "h1_connect_with_body"));
+    assert_eq!(refused(&connect("Transfer-Encoding: chunked")), (400, "h1_connect_with_body"));
+}
+
+#[test]
+fn malformed_heads_are_refused() {
+    let five_empty_lines = [&b"\r\n".repeat(5)[..], b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"].concat();
+    for (why, bytes, status, code) in [
+        ("TLS on the plain port", &b"\x16\x03\x01\x02\x00\x01\x00"[..], 400, "h1_bad_method"),
+        ("space first", b" GET / HTTP/1.1\r\n", 400, "h1_bad_method"),
+        ("method with colon", b"GE:T / HTTP/1.1\r\n", 400, "h1_bad_method"),
+        ("method without end", b"GETTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTT", 400, "h1_bad_method"),
+        ("method alone", b"GET\r\n\r\n", 400, "h1_bad_method"),
+        ("method then tab", b"GET\t/ HTTP/1.1\r\n", 400, "h1_bad_method"),
+        ("too many empty lines", &five_empty_lines, 400, "h1_empty_lines"),
+        ("line feed first", b"\nGET / HTTP/1.1\r\n", 400, "h1_bare_lf"),
+        ("carriage return first", b"\rGET / HTTP/1.1\r\n", 400, "h1_bare_cr"),
+        ("method then line feed", b"GET\n", 400, "h1_bare_lf"),
+        ("two spaces", b"GET  / HTTP/1.1\r\n", 400, "h1_bad_target"),
+        ("space in target", b"GET /a b HTTP/1.1\r\n", 400, "h1_bad_version"),
+        ("tab behind target", b"GET /\tHTTP/1.1\r\n", 400, "h1_bad_target"),
+        ("NUL in target", b"GET /\0 HTTP/1.1\r\n", 400, "h1_control_byte"),
+        ("DEL in target", b"GET /\x7f HTTP/1.1\r\n", 400, "h1_control_byte"),
+        ("UTF-8 in target", "GET /é HTTP/1.1\r\n".as_bytes(), 400, "h1_bad_target"),
+        ("fragment", b"GET /a#b HTTP/1.1\r\n", 400, "h1_target_fragment"),
+        ("HTTP/0.9", b"GET /\r\n", 400, "h1_bad_version"),
+        ("HTTP/0.9 with bare LF", b"GET /\n", 400, "h1_bare_lf"),
+        ("no target", b"GET \r\n", 400, "h1_bad_target"),
+        ("relative target", b"GET a HTTP/1.1\r\n", 400, "h1_bad_target_form"),
+        ("asterisk with GET", b"GET * HTTP/1.1\r\n", 400, "h1_bad_target_form"),
+        ("authority with GET", b"GET a:80 HTTP/1.1\r\n", 400, "h1_bad_target_form"),
+        ("origin form with CONNECT", b"CONNECT / HTTP/1.1\r\n", 400, "h1_bad_target_form"),
+        ("CONNECT without port", b"CONNECT a HTTP/1.1\r\n", 400, "h1_bad_target_form"),
+        ("CONNECT to a URI", b"CONNECT http://a:80/ HTTP/1.1\r\n", 400, "h1_bad_target_form"),
+        ("ftp", b"GET ftp://a/ HTTP/1.1\r\n", 400, "h1_bad_scheme"),
+        ("file", b"GET file:///etc/passwd HTTP/1.1\r\n", 400, "h1_bad_scheme"),
+        ("no scheme", b"GET ://a/ HTTP/1.1\r\n", 400, "h1_bad_target_form"),
+        ("scheme without slashes", b"GET http:a HTTP/1.1\r\n", 400, "h1_bad_target_form"),
+        ("user", b"GET http://u@a/ HTTP/1.1\r\n", 400, "h1_user_info"),
+        ("user and password", b"GET http://u:p@a/ HTTP/1.1\r\n", 400, "h1_user_info"),
+        ("empty authority", b"GET http:/// HTTP/1.1\r\n", 400, "h1_bad_host"),
+        ("bad authority", b"GET http://a_b,c/ HTTP/1.1\r\n", 400, "h1_bad_host"),
+        ("backslash in authority", b"GET http://a\\b/ HTTP/1.1\r\n", 400, "h1_bad_host"),
+        ("HTTP/2 preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "h1_unsupported_version"),
+        ("HTTP/2.0", b"GET / HTTP/2.0\r\n", 505, "h1_unsupported_version"),
+        ("HTTP/1.2", b"GET / HTTP/1.2\r\n", 505, "h1_unsupported_version"),
+        ("HTTP/0.9 spelled out", b"GET / HTTP/0.9\r\n", 505, "h1_unsupported_version"),
+        ("lower case", b"GET / http/1.1\r\n", 400, "h1_bad_version"),
+        ("HTTP/1.10", b"GET / HTTP/1.10\r\n", 400, "h1_bad_version"),
+        ("HTTP/01.1", b"GET / HTTP/01.1\r\n", 400, "h1_bad_version"),
+        ("HTTP/1", b"GET / HTTP/1\r\n", 400, "h1_bad_version"),
+        ("space behind version", b"GET / HTTP/1.1 \r\n", 400, "h1_bad_version"),
+        ("bare LF behind version", b"GET / HTTP/1.1\n", 400, "h1_bare_lf"),
+        ("bare CR behind version", b"GET / HTTP/1.1\rX", 400, "h1_bare_cr"),
+        ("header with bare LF", b"GET / HTTP/1.1\r\nHost: a\n", 400, "h1_bare_lf"),
+        ("no colon", b"GET / HTTP/1.1\r\nHost\r\n", 400, "h1_no_colon"),
+        ("no colon, bare LF", b"GET / HTTP/1.1\r\nHost\n", 400, "h1_bare_lf"),
+        ("no colon, bare CR", b"GET / HTTP/1.1\r\nHost\rx", 400, "h1_bare_cr"),
+        ("empty name", b"GET / HTTP/1.1\r\n: a\r\n", 400, "h1_bad_header_name"),
+        ("space in name", b"GET / HTTP/1.1\r\nX Y: a\r\n", 400, "h1_bad_header_name"),
+        ("bracket in name", b"GET / HTTP/1.1\r\nX[Y]: a\r\n", 400, "h1_bad_header_name"),
+        ("slash in name", b"GET / HTTP/1.1\r\nX/Y: a\r\n", 400, "h1_bad_header_name"),
+        ("obs-text in name", b"GET / HTTP/1.1\r\nX\xe9: a\r\n", 400, "h1_bad_header_name"),
+        ("control byte in value", b"GET / HTTP/1.1\r\nX: a\x01b\r\n", 400, "h1_control_byte"),
+        ("escape in value", b"GET / HTTP/1.1\r\nX: a\x1bb\r\n", 400, "h1_control_byte"),
+        ("CR in the empty line", b"GET / HTTP/1.1\r\nHost: a\r\n\rX", 400, "h1_bare_cr"),
+        ("LF as the empty line", b"GET / HTTP/1.1\r\nHost: a\r\n\n", 400, "h1_bare_lf"),
+    ] {
+        assert_eq!(refused(bytes), (status, code), "{why}");
+    }
+}
+
+#[test]
+fn a_request_has_exactly_one_host_that_is_a_host() {
+    for host in [
+        "a",
+        "a.b",
+        "A-1.example",
+        "a_b",
+        "a.b.",
+        "127.0.0.1",
+        "a:80",
+        "a:0",
+        "a:65535",
+        "[::1]",
+        "[::1]:443",
+        "[fe80::1]:1",
+        "[::ffff:1.2.3.4]",
+        "a!$&'()*+;=~",
+    ] {
+        let bytes = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        assert_eq!(outcome(bytes.as_bytes(), &Limits::default()), Ok(Some(bytes.len())), "{host}");
+    }
+    let long = "a".repeat(256);
+    for host in [
+        "",
+        " ",
+        ":",
+        ":80",
+        "a:",
+        "a:b",
+        "a:-1",
+        "a:+1",
+        "a:65536",
+        "a:000080",
+        "a:80:80",
+        "a b",
+        "a\tb",
+        "a/b",
+        "a/",
+        "http://a",
+        "a?b",
+        "a@b",
+        "a#b",
+        "a,b",
+        "a%41",
+        "a\\b",
+        "<a>",
+        "\"a\"",
+        "a|b",
+        "a^b",
+        "{a}",
+        "a`",
+        "é",
+        "[::1",
+        "::1",
+        "[]",
+        "[::1]80",
+        "[::1]:",
+        "[::1%eth0]",
+        "[v1.a]",
+        "[a]",
+        "[::1]a",
+        "[::g]",
+        "[1.2.3.4]",
+        &long,
+    ] {
+        let bytes = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        assert_eq!(refused(bytes.as_bytes()), (400, "h1_bad_host"), "{host}");
+    }
+    for (why, bytes, code) in [
+        ("none", "GET / HTTP/1.1\r\n\r\n", "h1_host_missing"),
+        ("none, absolute form", "GET http://a/ HTTP/1.1\r\n\r\n", "h1_host_missing"),
+        ("two, equal", "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", "h1_host_repeated"),
+        ("two, different", "GET / HTTP/1.1\r\nHost: a\r\nX: y\r\nhost: b\r\n\r\n", "h1_host_repeated"),
+        ("two on HTTP/1.0", "GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", "h1_host_repeated"),
+        ("bad one under an absolute target", "GET http://a/ HTTP/1.1\r\nHost: b/c\r\n\r\n", "h1_bad_host"),
+    ] {
+        assert_eq!(refused(bytes.as_bytes()), (400, code), "{why}");
+    }
+}
+
+#[test]
+fn connection_upgrade_and_expect_must_be_well_formed() {
+    let many: String = (0..17).map(|n| format!("x{n},")).collect();
+    for (why, lines, status, code) in [
+        ("Connection is no token", "Connection: a b\r\n".to_owned(), 400, "h1_bad_connection"),
+        ("Connection with parameter", "Connection: close;x\r\n".to_owned(), 400, "h1_bad_connection"),
+        (
+            "Connection names too many",
+            format!("Connection: {many}\r\n"),
+            400,
+            "h1_too_many_connection_options",
+        ),
+        (
+            "Upgrade is no protocol",
+            "Connection: upgrade\r\nUpgrade: a b\r\n".to_owned(),
+            400,
+            "h1_bad_upgrade",
+        ),
+        ("Upgrade with empty version", "Upgrade: websocket/\r\n".to_owned(), 400, "h1_bad_upgrade"),
+        ("empty Upgrade", "Upgrade:\r\n".to_owned(), 400, "h1_bad_upgrade"),
+        ("unknown expectation", "Expect: 200-ok\r\n".to_owned(), 417, "h1_unknown_expectation"),
+        ("two expectations", "Expect: 100-continue, x\r\n".to_owned(), 417, "h1_unknown_expectation"),
+        ("empty expectation", "Expect:\r\n".to_owned(), 417, "h1_unknown_expectation"),
+    ] {
+        assert_eq!(refused(&with(&lines)), (status, code), "{why}");
+    }
+}
+
+#[test]
+fn limits_hold_to_the_byte() {
+    let limits = Limits { head_bytes_max: 200, headers_max: 3, uri_bytes_max: 50 };
+    let of_length = |n: usize| {
+        let start = "GET / HTTP/1.1\r\nHost: a\r\nX: ";
+        format!("{start}{}\r\n\r\n", "x".repeat(n - start.len() - 4)).into_bytes()
+    };
+    assert_eq!(outcome(&of_length(200), &limits), Ok(Some(200)));
+    assert_eq!(outcome(&of_length(201), &limits), Err(HeadError::HeadTooLarge));
+    assert_eq!(outcome(&of_length(5000), &limits), Err(HeadError::HeadTooLarge));
+    assert_eq!(outcome(&of_length(201)[..199], &limits), Ok(None));
+    assert_eq!(
+        outcome(&of_length(201)[..200], &limits),
+        Err(HeadError::HeadTooLarge),
+        "it cannot end in time"
+    );
+
+    let target = |n: usize| format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(n - 1)).into_bytes();
+    assert!(matches!(outcome(&target(50), &limits), Ok(Some(_))));
+    assert_eq!(outcome(&target(51), &limits), Err(HeadError::TargetTooLong));
+    assert_eq!(outcome(&target(51)[..55], &limits), Err(HeadError::TargetTooLong), "before its end is known");
+    assert_eq!(HeadError::TargetTooLong.status(), 414);
+
+    let lines =
+        |n: usize| format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(n - 1)).into_bytes();
+    assert!(matches!(outcome(&lines(3), &limits), Ok(Some(_))));
+    assert_eq!(outcome(&lines(4), &limits), Err(HeadError::TooManyHeaders));
+}
+
+#[test]
+fn what_the_rfc_lets_pass_is_understood() {
+    let mut headers = Headers::new();
+    let bytes =
+        b"\r\n\r\nGET /a?b=c?d HTTP/1.1\r\nhOST:a:81\r\nX-Odd|~: \t v w\t \r\nX-Empty:\r\nX-Odd|~: 2\r\n\
+        Cookie: \xff\xfe\r\n\r\nGET /next";
+    let Ok(Parsed::Complete(head)) = parse_request(bytes, &mut headers, &Limits::default()) else {
+        panic!("legal")
+    };
+    assert_eq!(&bytes[head.len()..], b"GET /next");
+    assert_eq!(head.method(), Method::Get);
+    assert_eq!(
+        (head.target(), head.path(), head.query()),
+        (&b"/a?b=c?d"[..], &b"/a"[..], Some(&b"b=c?d"[..]))
+    );
+    let host = head.host().expect("it has one");
+    assert_eq!((host.as_bytes(), host.host(), host.port()), (&b"a:81"[..], &b"a"[..], Some(81)));
+    assert_eq!(head.values_named(b"x-odd|~").collect::<Vec<_>>(), [&b"v w"[..], b"2"]);
+    assert_eq!(head.values_named(b"x-empty").collect::<Vec<_>>(), [b""]);
+    assert_eq!(head.header(HeaderId::COOKIE), Some(&b"\xff\xfe"[..]));
+    assert_eq!(head.headers().count(), 5);
+    assert_eq!(head.version(), Version::Http11);
+}
+
+#[test]
+fn framing_and_persistence_are_decided_from_the_head() {
+    for (why, bytes, framing, keep_alive) in [
+        ("nothing declared", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", Framing::None, true),
+        ("POST without length", "POST / HTTP/1.1\r\nHost: a\r\n\r\n", Framing::None, true),
+        ("length", "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n", Framing::Length(5), true),
+        ("length zero", "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", Framing::Length(0), true),
+        (
+            "leading zeros",
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0005\r\n\r\n",
+            Framing::Length(5),
+            true,
+        ),
+        (
+            "largest length",
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 9223372036854775807\r\n\r\n",
+            Framing::Length(i64::MAX as u64),
+            true,
+        ),
+        (
+            "chunked",
+            "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+            Framing::Chunked,
+            true,
+        ),
+        (
+            "chunked, case, tabs",
+            "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\tcHunked \r\n\r\n",
+            Framing::Chunked,
+            true,
+        ),
+        ("close", "GET / HTTP/1.1\r\nHost: a\r\nConnection: Close\r\n\r\n", Framing::None, false),
+        (
+            "close wins",
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, , close\r\n\r\n",
+            Framing::None,
+            false,
+        ),
+        (
+            "close in a second line",
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: x\r\nConnection: close\r\n\r\n",
+            Framing::None,
+            false,
+        ),
+        (
+            "closed is not close",
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: closed\r\n\r\n",
+            Framing::None,
+            true,
+        ),
+        ("HTTP/1.0", "GET / HTTP/1.0\r\n\r\n", Framing::None, false),
+        ("HTTP/1.0 kept", "GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", Framing::None, true),
+        ("HTTP/1.0 both", "GET / HTTP/1.0\r\nConnection: Keep-Alive, close\r\n\r\n", Framing::None, false),
+        ("HTTP/1.0 with length", "GET / HTTP/1.0\r\nContent-Length: 7\r\n\r\n", Framing::Length(7), false),
+        (
+            "Proxy-Connection means nothing",
+            "GET / HTTP/1.1\r\nHost: a\r\nProxy-Connection: close\r\n\r\n",
+            Framing::None,
+            true,
+        ),
+    ] {
+        let mut headers = Headers::new();
+        match parse_request(bytes.as_bytes(), &mut headers, &Limits::default()) {
+            Ok(Parsed::Complete(head)) => {
+                assert_eq!((head.framing(), head.keep_alive()), (framing, keep_alive), "{why}");
+                assert_eq!(head.len(), bytes.len(), "{why}");
+            }
+            other => panic!("{why}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_target_s_authority_wins_over_host() {
+    for (target, form, host, path_and_query) in [
+        ("GET /x?y", TargetForm::Origin, "h", "/x?y"),
+        ("GET //x", TargetForm::Origin, "h", "//x"),
+        ("GET http://t/x?y", TargetForm::Absolute, "t", "/x?y"),
+        ("GET HTTPS://t:8443", TargetForm::Absolute, "t:8443", "/"),
+        ("GET http://[::1]:1?q", TargetForm::Absolute, "[::1]:1", "?q"),
+        ("OPTIONS http://t", TargetForm::Absolute, "t", "*"),
+        ("OPTIONS *", TargetForm::Asterisk, "h", "*"),
+        ("CONNECT t:443", TargetForm::Authority, "t:443", "t:443"),
+    ] {
+        let bytes = format!("{target} HTTP/1.1\r\nHost: h\r\n\r\n");
+        let mut headers = Headers::new();
+        match parse_request(bytes.as_bytes(), &mut headers, &Limits::default()) {
+            Ok(Parsed::Complete(head)) => {
+                assert_eq!(head.form(), form, "{target}");
+                assert_eq!(head.host().expect("it has one").as_bytes(), host.as_bytes(), "{target}");
+                assert_eq!(head.path_and_query(), path_and_query.as_bytes(), "{target}");
+            }
+            other => panic!("{target}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn an_upgrade_is_offered_only_where_a_tunnel_can_follow() {
+    for (why, lines, want) in [
+        ("websocket", "Connection: Upgrade\r\nUpgrade: websocket\r\n", Some("websocket")),
+        ("among other options", "Connection: keep-alive, upgrade\r\nUpgrade: SPDY/3.1\r\n", Some("SPDY/3.1")),
+        (
+            "with an empty body",
+            "Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 0\r\n",
+            Some("websocket"),
+        ),
+        ("not named by Connection", "Upgrade: websocket\r\n", None),
+        ("nothing to upgrade to", "Connection: upgrade\r\n", None),
+        ("with a body", "Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 1\r\n", None),
+        ("with chunks", "Connection: Upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\n", None),
+        ("h2c", "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: a\r\n", None),
+        ("H2C", "Connection: Upgrade\r\nUpgrade: H2C\r\n", None),
+        ("HTTP itself", "Connection: Upgrade\r\nUpgrade: HTTP/2.0\r\n", None),
+        ("h2c hidden in a list", "Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n", None),
+        (
+            "h2c hidden in a second line",
+            "Connection: Upgrade\r\nUpgrade: h2c\r\nUpgrade: websocket\r\n",
+            None,
+        ),
+        ("too long to keep", "Connection: Upgrade\r\nUpgrade: a-protocol-with-a-long-name\r\n", None),
+    ] {
+        let bytes = with(lines);
+        let mut headers = Headers::new();
+        match parse_request(&bytes, &mut headers, &Limits::default()) {
+            Ok(Parsed::Complete(head)) => {
+                let got = head.upgrade();
+                assert_eq!(got.as_ref().map(|token| token.as_bytes()), want.map(str::as_bytes), "{why}");
+            }
+            other => panic!("{why}: {other:?}"),
+        }
+    }
+    let old = b"GET / HTTP/1.0\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let mut headers = Headers::new();
+    assert!(
+        matches!(parse_request(old, &mut headers, &Limits::default()), Ok(Parsed::Complete(head)) if head.upgrade().is_none())
+    );
+}
+
+#[test]
+fn continue_is_expected_only_for_a_body_on_http_1_1() {
+    for (why, head, want) in [
+        (
+            "with a body",
+            "PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: 1\r\n\r\n",
+            true,
+        ),
+        (
+            "with chunks",
+            "PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n",
+            true,
+        ),
+        ("without a body", "PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n", false),
+        (
+            "with an empty body",
+            "PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 0\r\n\r\n",
+            false,
+        ),
+        (
+            "on HTTP/1.0",
+            "PUT / HTTP/1.0\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n",
+            false,
+        ),
+    ] {
+        let mut headers = Headers::new();
+        match parse_request(head.as_bytes(), &mut headers, &Limits::default()) {
+            Ok(Parsed::Complete(head)) => assert_eq!(head.expect_continue(), want, "{why}"),
+            other => panic!("{why}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_head_survives_its_bytes_being_moved() {
+    let bytes = b"BREW /pot HTTP/1.1\r\nHost: a\r\nX-A: b\r\n\r\n".to_vec();
+    let mut headers = Headers::new();
+    let facts = match parse_request(&bytes, &mut headers, &Limits::default()) {
+        Ok(Parsed::Complete(head)) => head.facts(),
+        other => panic!("{other:?}"),
+    };
+    let moved = bytes.clone();
+    drop(bytes);
+    let head = facts.head(&moved, &headers);
+    assert_eq!(head.method(), Method::Other(b"BREW"));
+    assert_eq!(head.values_named(b"x-a").collect::<Vec<_>>(), [b"b"]);
+}
