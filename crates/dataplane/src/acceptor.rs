@@ -76,16 +76,20 @@ async fn accept(door: Rc<Door>, socket: Rc<TcpListener>) {
         }
         match poll_fn(|cx| socket.poll_accept(cx)).await {
             Ok((stream, peer)) => begin(&door, stream, peer),
-            Err(error) => match error.raw_os_error().map(Errno::from_raw_os_error) {
-                Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
-                    tracing::warn!(address = %door.address, %error, "cannot accept; new connections wait");
-                    rest(&door.worker).await;
-                }
-                // The client left before it was accepted, or the network failed it: not our matter.
-                _ => {}
-            },
+            Err(error) if is_short_of(&error) => {
+                tracing::warn!(address = %door.address, %error, "cannot accept; new connections wait");
+                rest(&door.worker).await;
+            }
+            // The client left before it was accepted, or the network failed it: not our matter.
+            Err(_) => {}
         }
     }
+}
+
+/// Whether the system lacks descriptors or memory.
+fn is_short_of(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
 }
 
 async fn rest(worker: &Worker) {

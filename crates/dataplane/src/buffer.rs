@@ -103,12 +103,25 @@ impl Pending {
         Ok(total)
     }
 
+    /// Takes out what waits.
+    pub(crate) fn take(&mut self) -> Vec<u8> {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.drain(..std::mem::take(&mut self.written));
+        bytes
+    }
+
     /// Forgets what waits.
     pub(crate) fn clear(&mut self, buffers: &Buffers) {
         self.written = 0;
         if self.bytes.capacity() > 0 {
             buffers.give_back(std::mem::take(&mut self.bytes));
         }
+    }
+}
+
+impl From<Vec<u8>> for Pending {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes, written: 0 }
     }
 }
 

@@ -1,7 +1,58 @@
-//! HTTP/1.
-use crate::acceptor::Door;
-use std::{net::SocketAddr, rc::Rc};
+//! HTTP/1: connections of clients, their requests one after another, and each request's exchange with a member.
+//!
+//! The ordinary request costs two turns of its task and four calls to the system: read the request, write it to a kept
+//! connection; read the response, write it. Everything else (a body that goes on, a new connection, a retry, an answer of our
+//! own, a tunnel) is the same code taking another round.
+//!
+//! - Parsing and writing heads is `wire::h1`'s: what goes on is always its serialisation, so nothing can be smuggled.
+//! - Both directions stream at the same time, with back-pressure: a side is read only when all before was taken.
+//! - A connection to a member is kept only after a response that was read to its exact end.
+//!
+//! Source: behaviour/errors.md, features.md sections 3 and 5; RFC 9112.
+
+mod answer;
+mod connection;
+mod exchange;
+mod flow;
+mod inserted;
+
+use std::{cell::RefCell, net::SocketAddr, rc::Rc};
+
 use tokio::net::TcpStream;
-#[derive(Default)]
-pub(crate) struct HttpScratch {}
-pub(crate) async fn serve(_door: Rc<Door>, _client: TcpStream, _peer: SocketAddr) {}
+use wire::h1::{HeaderLines, Headers, Limits};
+
+pub(crate) use inserted::Inserted;
+
+use crate::acceptor::Door;
+
+/// What a worker's HTTP needs once, and never while it waits.
+pub(crate) struct HttpScratch {
+    request: RefCell<Headers>,
+    response: RefCell<Headers>,
+    lines: RefCell<HeaderLines>,
+    /// `Server: elb`, on every answer (behaviour/errors.md).
+    server: HeaderLines,
+    limits: Limits,
+}
+
+impl Default for HttpScratch {
+    fn default() -> Self {
+        let mut server = HeaderLines::new();
+        server.push(b"Server", b"elb").expect("the name and the value are well-formed and not reserved");
+        Self {
+            request: RefCell::new(Headers::new()),
+            response: RefCell::new(Headers::new()),
+            lines: RefCell::default(),
+            server,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// The longest request body: 10 GiB (behaviour/errors.md, 413).
+const BODY_BYTES_MAX: u64 = 10 << 30;
+
+/// Serves one connection to its end.
+pub(crate) async fn serve(door: Rc<Door>, client: TcpStream, peer: SocketAddr) {
+    connection::Connection::new(door, client, peer).serve().await;
+}

@@ -67,7 +67,7 @@ pub(crate) fn quiet(stream: &TcpStream) -> bool {
 pub(crate) fn poll_fill(
     stream: &TcpStream,
     cx: &mut Context<'_>,
-    pipe: &Pipe,
+    pipe: &mut Pipe,
     bytes_max: usize,
 ) -> Poll<io::Result<usize>> {
     loop {
@@ -80,8 +80,8 @@ pub(crate) fn poll_fill(
 }
 
 /// Moves bytes from a pipe into a socket; `Ok(0)` when it takes nothing.
-pub(crate) fn empty(stream: &TcpStream, pipe: &Pipe, bytes_max: usize) -> io::Result<usize> {
-    none_if_blocked(stream.try_io(Interest::WRITABLE, || pipe.empty_into(stream.as_fd(), bytes_max)))
+pub(crate) fn empty(stream: &TcpStream, pipe: &mut Pipe) -> io::Result<usize> {
+    none_if_blocked(stream.try_io(Interest::WRITABLE, || pipe.empty_into(stream.as_fd())))
 }
 
 /// Begins a connection to a member. It may be written to at once ([`write_at_once`]): a failure shows there or at readiness.

@@ -22,6 +22,9 @@ use crate::{buffer::Pending, io, pipe::Pipe, table::Seat, worker::Worker};
 /// What a copying read asks for; one that is filled means bulk.
 const WINDOW_BYTES: usize = 64 * 1024;
 
+/// When less than this comes at a time, the bulk is over.
+const BULK_BYTES_MIN: usize = 16 * 1024;
+
 /// What one direction may move before other connections get their turn.
 const TURN_BYTES: usize = 2 * 1024 * 1024;
 
@@ -113,19 +116,11 @@ impl Relay {
     }
 }
 
-impl Drop for Relay {
-    fn drop(&mut self) {
-        self.up.leave(&self.worker);
-        self.down.leave(&self.worker);
-    }
-}
-
 /// One direction of a relay.
 #[derive(Default)]
 pub(crate) struct Way {
-    pub(crate) pending: Pending,
+    pending: Pending,
     pipe: Option<Pipe>,
-    piped: usize,
     bulk: bool,
     state: State,
 }
@@ -147,6 +142,11 @@ enum Side {
 }
 
 impl Way {
+    /// A direction with bytes that came before it began.
+    pub(crate) fn holding(bytes: Vec<u8>) -> Self {
+        Self { pending: bytes.into(), ..Self::default() }
+    }
+
     /// Moves what can be moved now, and sees to it that the task is woken when more can be.
     fn poll(
         &mut self,
@@ -186,7 +186,8 @@ impl Way {
             match read {
                 Poll::Ready(result) => result?,
                 Poll::Pending => {
-                    self.rest(worker);
+                    // The source pauses: the pipe, which is empty, goes back meanwhile.
+                    self.pipe = None;
                     return Ok(moved as u64);
                 }
             }
@@ -201,14 +202,14 @@ impl Way {
                 return Ok(false);
             }
         }
-        while self.piped > 0 {
-            let Some(pipe) = &self.pipe else { break };
-            let written = io::empty(to, pipe, self.piped).map_err(|_| Side::To)?;
-            if written == 0 {
-                return Ok(false);
+        if let Some(pipe) = &mut self.pipe {
+            while pipe.held() > 0 {
+                let written = io::empty(to, pipe).map_err(|_| Side::To)?;
+                if written == 0 {
+                    return Ok(false);
+                }
+                *moved += written;
             }
-            self.piped -= written;
-            *moved += written;
         }
         Ok(true)
     }
@@ -223,13 +224,13 @@ impl Way {
         if self.pipe.is_none() {
             self.pipe = worker.pipes.take();
         }
-        let Some(pipe) = &self.pipe else {
+        let Some(pipe) = &mut self.pipe else {
             self.bulk = false;
             return Poll::Ready(Ok(false));
         };
         match std::task::ready!(io::poll_fill(from, cx, pipe, crate::pipe::PIPE_BYTES)) {
             Ok(0) => self.state = State::Ending,
-            Ok(bytes) => self.piped = bytes,
+            Ok(bytes) => self.bulk = bytes >= BULK_BYTES_MIN,
             Err(_) => return Poll::Ready(Err(Side::From)),
         }
         Poll::Ready(Ok(true))
@@ -262,19 +263,5 @@ impl Way {
             self.pending.keep(&worker.buffers, &piece, written);
         }
         Poll::Ready(Ok(()))
-    }
-
-    /// The source pauses: the pipe, which is empty, goes back, and the next bytes are copied again.
-    fn rest(&mut self, worker: &Worker) {
-        self.bulk = false;
-        if let Some(pipe) = self.pipe.take() {
-            worker.pipes.give_back(pipe, self.piped == 0);
-        }
-    }
-
-    /// Gives back what it holds.
-    fn leave(&mut self, worker: &Worker) {
-        self.pending.clear(&worker.buffers);
-        self.rest(worker);
     }
 }

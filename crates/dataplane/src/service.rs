@@ -6,16 +6,18 @@ use std::{
     sync::Arc,
 };
 
-use plan::{HttpPlan, ListenerPlan, ServicePlan};
+use plan::{ListenerPlan, ServicePlan};
 use telemetry::ListenerCounters;
 
-use crate::target::Target;
+use crate::{http::Inserted, target::Target};
 
 /// A listener's plan with what this worker needs to carry it out. Never changes; a new plan makes a new service.
 pub(crate) struct Service {
     pub(crate) plan: Arc<ListenerPlan>,
     pub(crate) counters: Arc<ListenerCounters>,
     pub(crate) target: Option<Rc<Target>>,
+    /// What an HTTP listener writes into requests.
+    pub(crate) inserted: Inserted,
 }
 
 impl Service {
@@ -24,15 +26,11 @@ impl Service {
         counters: Arc<ListenerCounters>,
         target: Option<Rc<Target>>,
     ) -> Rc<Self> {
-        Rc::new(Self { plan, counters, target })
-    }
-
-    /// The HTTP settings, for a listener that speaks it.
-    pub(crate) fn http(&self) -> Option<&HttpPlan> {
-        match &self.plan.service {
-            ServicePlan::Http(http) => Some(http),
-            ServicePlan::Tcp => None,
-        }
+        let inserted = match &plan.service {
+            ServicePlan::Http(http) => Inserted::new(http),
+            ServicePlan::Tcp => Inserted::default(),
+        };
+        Rc::new(Self { plan, counters, target, inserted })
     }
 
     /// Whether connections go on when the listener is deleted: kept HTTP connections do, until they are idle; layer 4 stops at

@@ -42,7 +42,7 @@ pub(crate) struct Worker {
     pub(crate) registry: Registry,
     pub(crate) table: Rc<Table>,
     pub(crate) buffers: Buffers,
-    pub(crate) pipes: Pipes,
+    pub(crate) pipes: Rc<Pipes>,
     pub(crate) http: HttpScratch,
     /// No new work; what is open ends when its present work ends.
     pub(crate) draining: Cell<bool>,
@@ -130,7 +130,7 @@ impl Worker {
             registry,
             table: Rc::new(Table::new()?),
             buffers: Buffers::new(),
-            pipes: Pipes::default(),
+            pipes: Rc::default(),
             http: HttpScratch::default(),
             draining: Cell::new(false),
             slots: RefCell::default(),

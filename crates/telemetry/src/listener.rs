@@ -52,6 +52,8 @@ pub enum OwnAnswer {
     BodyTooLong,
     /// 414: the URI is longer than the limit.
     UriTooLong,
+    /// 417: an expectation other than 100-continue.
+    ExpectationFailed,
     /// 501: a transfer coding that is not known.
     NotImplemented,
     /// 502: no member could be reached, or its answer was no HTTP.
@@ -68,12 +70,13 @@ impl OwnAnswer {
     const COUNT: usize = Self::ALL.len();
 
     /// Every answer, in order of status.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::BadRequest,
         Self::NotFound,
         Self::RequestTimeout,
         Self::BodyTooLong,
         Self::UriTooLong,
+        Self::ExpectationFailed,
         Self::NotImplemented,
         Self::BadGateway,
         Self::Unavailable,
@@ -89,6 +92,7 @@ impl OwnAnswer {
             Self::RequestTimeout => 408,
             Self::BodyTooLong => 413,
             Self::UriTooLong => 414,
+            Self::ExpectationFailed => 417,
             Self::NotImplemented => 501,
             Self::BadGateway => 502,
             Self::Unavailable => 503,

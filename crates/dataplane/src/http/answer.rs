@@ -1,0 +1,129 @@
+//! Answers that the load balancer makes, and closing so that they arrive.
+
+use std::{future::poll_fn, io::IoSlice, rc::Rc, task::Poll, time::Duration};
+
+use telemetry::{Outcome, OwnAnswer};
+use wire::h1::{Answer, AnswerBody, HeaderLines, Version, write_answer};
+
+use super::connection::{Connection, request_timeout};
+use crate::{buffer::Pending, io, service::Service};
+
+/// An answer to be made.
+pub(super) struct Own {
+    pub(super) answer: OwnAnswer,
+    pub(super) router_code: Option<RouterCode>,
+    pub(super) version: Version,
+    /// The request was HEAD.
+    pub(super) head_only: bool,
+    /// Whether another request may follow: the client wants it and all of this one was read.
+    pub(super) keep_alive: bool,
+    pub(super) service: Rc<Service>,
+}
+
+/// The value of `x-router-code` (behaviour/errors.md).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RouterCode {
+    /// 40000: no pool, or one without members.
+    NoPool,
+    /// 50000: no member is usable.
+    NoneUsable,
+}
+
+impl RouterCode {
+    fn as_bytes(self) -> &'static [u8] {
+        match self {
+            Self::NoPool => b"40000",
+            Self::NoneUsable => b"50000",
+        }
+    }
+}
+
+impl Own {
+    /// An answer after which the connection is closed, to a request of which nothing is known.
+    pub(super) fn closing(answer: OwnAnswer, service: Rc<Service>) -> Self {
+        Self {
+            answer,
+            router_code: None,
+            version: Version::Http11,
+            head_only: false,
+            keep_alive: false,
+            service,
+        }
+    }
+}
+
+/// Sends an answer; the connection, when it goes on.
+pub(super) async fn send(connection: Connection, own: Own) -> Option<Connection> {
+    own.service.counters.record(Outcome::Own(own.answer));
+    let worker = connection.door.worker.clone();
+    let mut pending = Pending::default();
+    {
+        let mut out = worker.buffers.head.borrow_mut();
+        out.clear();
+        let mut lines = HeaderLines::new();
+        if let Some(code) = own.router_code {
+            lines.push(b"x-router-code", code.as_bytes()).ok()?;
+        }
+        let answer = Answer {
+            status: own.answer.status(),
+            lines: &lines,
+            body: AnswerBody::Page,
+            head_only: own.head_only,
+            downstream: own.version,
+            keep_alive: own.keep_alive,
+        };
+        write_answer(&mut out, &answer);
+        let piece = [IoSlice::new(&out)];
+        let written = io::write(&connection.client, &piece).ok()?;
+        own.service.counters.bytes_out.add(written as u64);
+        pending.keep(&worker.buffers, &piece, written);
+    }
+    connection.seat.expire_after(request_timeout(&own.service));
+    poll_fn(|cx| {
+        loop {
+            match pending.flush(&worker.buffers, &connection.client) {
+                Ok(written) => own.service.counters.bytes_out.add(written as u64),
+                Err(_) => return Poll::Ready(None),
+            }
+            if pending.is_empty() {
+                return Poll::Ready(Some(()));
+            }
+            if io::poll_writable(&connection.client, cx).is_pending() {
+                return connection.seat.poll_expired().map(|()| None);
+            }
+        }
+    })
+    .await?;
+    if own.keep_alive {
+        return Some(connection);
+    }
+    linger(connection).await;
+    None
+}
+
+/// Closes after an answer to a request that was not read to its end. Closing at once would reset the connection, and the
+/// client might never see the answer; so the end is said, and what still comes is read and dropped for a while.
+pub(super) async fn linger(mut connection: Connection) {
+    io::finish(&connection.client);
+    connection.seat.expire_after(LINGER);
+    let worker = connection.door.worker.clone();
+    let mut dropped = 0;
+    poll_fn(|cx| {
+        loop {
+            let mut scratch = worker.buffers.scratch.borrow_mut();
+            match io::poll_read(&mut connection.client, cx, &mut scratch) {
+                Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Ready(Ok(bytes)) => dropped += bytes,
+                Poll::Pending => return connection.seat.poll_expired(),
+            }
+            if dropped > LINGER_BYTES_MAX {
+                return Poll::Ready(());
+            }
+        }
+    })
+    .await;
+}
+
+/// How long, and how many bytes, are read and dropped before a connection is closed all the same.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES_MAX: usize = 16 << 20;

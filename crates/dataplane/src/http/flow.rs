@@ -1,0 +1,380 @@
+//! A body on its way from one socket to another, in either direction.
+//!
+//! It comes through the worker's scratch buffer, through the body's own parser, and goes out at once; what the receiver does
+//! not take waits, and nothing more is read until it is gone. Bytes that need no look (the rest of a length or of a chunk) go
+//! through a pipe when one read showed that they come in bulk.
+
+use std::{
+    io::IoSlice,
+    task::{Context, Poll, ready},
+};
+
+use tokio::net::TcpStream;
+use wire::h1::{Body, BodyError, LAST_CHUNK, SizeLine, Transfer};
+
+use crate::{buffer::Pending, io, pipe::Pipe, worker::Worker};
+
+/// What a read of a body asks for; one that is filled means bulk.
+pub(super) const WINDOW_BYTES: usize = 128 * 1024;
+
+/// Fewer certain bytes than this are not worth a pipe.
+const SPLICE_BYTES_MIN: u64 = 64 * 1024;
+
+/// What may be moved before other connections get their turn.
+const TURN_BYTES: u64 = 2 * 1024 * 1024;
+
+/// A body on its way.
+pub(super) struct Flow {
+    body: Body,
+    transfer: Transfer,
+    pending: Pending,
+    pipe: Option<Pipe>,
+    bulk: bool,
+    /// The end was seen and sent (or is in `pending`).
+    closed: bool,
+    failed: Option<Fault>,
+    /// Waiting for the sender rather than for the receiver.
+    pub(super) starved: bool,
+    /// Bytes of the body read so far, framing included.
+    pub(super) read: u64,
+    /// Bytes read and bytes written that were not counted yet.
+    pub(super) uncounted: (u64, u64),
+}
+
+/// Why a body cannot go on.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// The sender broke the connection.
+    Source,
+    /// What the sender sent is no body, or it ended too early.
+    Malformed(BodyError),
+    /// The receiver broke the connection.
+    Sink,
+}
+
+impl Flow {
+    /// A body of which nothing was read yet.
+    pub(super) fn new(body: Body, transfer: Transfer) -> Self {
+        Self {
+            body,
+            transfer,
+            pending: Pending::default(),
+            pipe: None,
+            bulk: false,
+            closed: false,
+            failed: None,
+            starved: false,
+            read: 0,
+            uncounted: (0, 0),
+        }
+    }
+
+    /// No body, and nothing to send.
+    pub(super) fn none() -> Self {
+        Self { closed: true, ..Self::new(Body::for_request(wire::h1::Framing::None), Transfer::None) }
+    }
+
+    /// Whether all of the body came in. (It may not have gone out yet.)
+    pub(super) fn is_read(&self) -> bool {
+        self.closed
+    }
+
+    /// Whether all of the body went out.
+    pub(super) fn is_done(&self) -> bool {
+        self.closed && self.is_flushed()
+    }
+
+    /// Whether all that came in went out.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.pending.is_empty() && self.pipe.as_ref().is_none_or(|pipe| pipe.held() == 0)
+    }
+
+    /// What waits to go out, for a receiver that could not be reached.
+    pub(super) fn pending(&mut self) -> &mut Pending {
+        &mut self.pending
+    }
+
+    /// Replaces the body whose turn it is; what waits goes out before it.
+    ///
+    /// `bulk`: the read that brought the beginning of the body filled its window.
+    pub(super) fn follow_with(&mut self, body: Body, transfer: Transfer, bulk: bool) {
+        self.body = body;
+        self.transfer = transfer;
+        self.bulk = bulk;
+        self.closed = false;
+    }
+
+    /// Sends a head that has no body, before the one whose turn it is.
+    pub(super) fn send_head(&mut self, worker: &Worker, head: &[u8], to: &TcpStream) -> Result<(), Fault> {
+        self.put(worker, &[IoSlice::new(head)], |pieces| io::write(to, pieces).map_err(|_| Fault::Sink))
+    }
+
+    /// The body cannot go on; the next poll says so.
+    pub(super) fn fail(&mut self, fault: Fault) {
+        self.failed = Some(fault);
+    }
+
+    /// Takes a head and the input behind it, and gives both to `send`; how much of the input was the body's.
+    ///
+    /// `send` is called with the pieces to write and says how many bytes the receiver took; what it did not take waits.
+    /// At most one piece of a body is given with the head, the usual case; more are sent behind it by calling again.
+    pub(super) fn begin(
+        &mut self,
+        worker: &Worker,
+        head: &[u8],
+        input: &[u8],
+        send: impl FnOnce(&[IoSlice<'_>]) -> Result<usize, Fault>,
+    ) -> Result<usize, Fault> {
+        let mut pieces = [IoSlice::new(&[]); 4];
+        pieces[0] = IoSlice::new(head);
+        if self.transfer == Transfer::None || self.body.is_done() {
+            self.closed = true;
+            self.put(worker, &pieces[..1], send)?;
+            return Ok(0);
+        }
+        if input.is_empty() {
+            self.put(worker, &pieces[..1], send)?;
+            return Ok(0);
+        }
+        let step = self.step(input)?;
+        pieces[1] = IoSlice::new(step.line.as_bytes());
+        pieces[2] = IoSlice::new(step.data);
+        pieces[3] = IoSlice::new(step.end);
+        // The tail is small and rare: it waits for its own write, so that the body can be borrowed meanwhile.
+        self.put(worker, &pieces[..4], send)?;
+        Ok(step.consumed)
+    }
+
+    /// Takes input that is already in the scratch buffer; how much of it was the body's.
+    pub(super) fn feed(&mut self, worker: &Worker, input: &[u8], to: &TcpStream) -> Result<usize, Fault> {
+        let mut at = 0;
+        while at < input.len() && !self.body.is_done() {
+            let step = self.step(&input[at..])?;
+            at += step.consumed;
+            let pieces =
+                [IoSlice::new(step.line.as_bytes()), IoSlice::new(step.data), IoSlice::new(step.end)];
+            self.put(worker, &pieces, |pieces| io::write(to, pieces).map_err(|_| Fault::Sink))?;
+        }
+        self.close_if_done(worker, to)?;
+        Ok(at)
+    }
+
+    /// Moves what can be moved now, and sees to it that the task is woken when more can be. Ready when the body is done.
+    /// Bytes of the sender that are not the body's go to `surplus`.
+    pub(super) fn poll(
+        &mut self,
+        worker: &Worker,
+        cx: &mut Context<'_>,
+        from: &mut TcpStream,
+        to: &TcpStream,
+        surplus: &mut Vec<u8>,
+    ) -> Poll<Result<(), Fault>> {
+        let turn_ends = self.read + TURN_BYTES;
+        loop {
+            ready!(self.poll_flush(worker, cx, to))?;
+            if let Some(fault) = self.failed.take() {
+                return Poll::Ready(Err(fault));
+            }
+            if self.closed {
+                self.pipe = None;
+                return Poll::Ready(Ok(()));
+            }
+            if self.read >= turn_ends {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            self.starved = true;
+            if self.may_splice() {
+                ready!(self.poll_splice(worker, cx, from))?;
+            } else {
+                ready!(self.poll_copy(worker, cx, from, to, surplus))?;
+            }
+            self.starved = false;
+        }
+    }
+
+    /// Sends what waits. Ready when nothing waits.
+    pub(super) fn poll_flush(
+        &mut self,
+        worker: &Worker,
+        cx: &mut Context<'_>,
+        to: &TcpStream,
+    ) -> Poll<Result<(), Fault>> {
+        while !self.is_flushed() {
+            let written = match &mut self.pipe {
+                Some(pipe) if self.pending.is_empty() => io::empty(to, pipe),
+                _ => self.pending.flush(&worker.buffers, to),
+            };
+            let written = written.map_err(|_| Fault::Sink)?;
+            self.uncounted.1 += written as u64;
+            if written == 0 {
+                self.starved = false;
+                // A connection that failed is ready, too; the next write tells.
+                ready!(io::poll_writable(to, cx)).map_err(|_| Fault::Sink)?;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn may_splice(&mut self) -> bool {
+        self.bulk
+            && self.transfer == Transfer::Relay
+            && self.body.opaque_remaining().is_none_or(|bytes| bytes >= SPLICE_BYTES_MIN)
+    }
+
+    fn poll_splice(
+        &mut self,
+        worker: &Worker,
+        cx: &mut Context<'_>,
+        from: &TcpStream,
+    ) -> Poll<Result<(), Fault>> {
+        if self.pipe.is_none() {
+            self.pipe = worker.pipes.take();
+        }
+        let Some(pipe) = &mut self.pipe else {
+            self.bulk = false;
+            return Poll::Ready(Ok(()));
+        };
+        let bytes_max = self
+            .body
+            .opaque_remaining()
+            .map_or(usize::MAX, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        let filled = match io::poll_fill(from, cx, pipe, bytes_max) {
+            Poll::Ready(filled) => filled,
+            Poll::Pending => {
+                // The sender pauses: the pipe, which is empty, goes back meanwhile.
+                self.pipe = None;
+                return Poll::Pending;
+            }
+        };
+        match filled {
+            Ok(0) => self.end_of_source(worker)?,
+            Ok(bytes) => {
+                self.body.skip(bytes as u64);
+                self.count_read(bytes);
+                self.closed = self.body.is_done();
+            }
+            Err(_) => return Poll::Ready(Err(Fault::Source)),
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_copy(
+        &mut self,
+        worker: &Worker,
+        cx: &mut Context<'_>,
+        from: &mut TcpStream,
+        to: &TcpStream,
+        surplus: &mut Vec<u8>,
+    ) -> Poll<Result<(), Fault>> {
+        let mut scratch = worker.buffers.scratch.borrow_mut();
+        let window = &mut scratch[..WINDOW_BYTES];
+        let bytes = match ready!(io::poll_read(from, cx, window)) {
+            Ok(0) => {
+                self.end_of_source(worker)?;
+                return Poll::Ready(Ok(()));
+            }
+            Ok(bytes) => bytes,
+            Err(_) => return Poll::Ready(Err(Fault::Source)),
+        };
+        self.bulk = bytes == WINDOW_BYTES;
+        let taken = self.feed(worker, &window[..bytes], to)?;
+        if taken < bytes {
+            keep(worker, surplus, &window[taken..bytes]);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The sender has said all.
+    fn end_of_source(&mut self, worker: &Worker) -> Result<(), Fault> {
+        self.body.handle_eof().map_err(Fault::Malformed)?;
+        if self.transfer == Transfer::Enchunk {
+            self.pending.keep(&worker.buffers, &[IoSlice::new(LAST_CHUNK)], 0);
+        }
+        self.closed = true;
+        Ok(())
+    }
+
+    /// One step of the body's parser.
+    fn step<'b>(&mut self, input: &'b [u8]) -> Result<Step<'b>, Fault> {
+        let step = match self.transfer {
+            Transfer::Relay | Transfer::None => {
+                let relayed = self.body.relay(input).map_err(Fault::Malformed)?;
+                Step { consumed: relayed.consumed, line: relayed.prefix, data: relayed.span, end: b"" }
+            }
+            Transfer::Dechunk => {
+                let decoded = self.body.decode(input).map_err(Fault::Malformed)?;
+                Step { consumed: decoded.consumed, line: SizeLine::EMPTY, data: decoded.data, end: b"" }
+            }
+            Transfer::Enchunk => {
+                let decoded = self.body.decode(input).map_err(Fault::Malformed)?;
+                let (line, end): (_, &[u8]) = match decoded.data.len() as u64 {
+                    0 => (SizeLine::EMPTY, b""),
+                    length => (SizeLine::open(length), b"\r\n"),
+                };
+                Step { consumed: decoded.consumed, line, data: decoded.data, end }
+            }
+        };
+        self.count_read(step.consumed);
+        Ok(step)
+    }
+
+    /// Sends the end of a body that has just been read to its end.
+    fn close_if_done(&mut self, worker: &Worker, to: &TcpStream) -> Result<(), Fault> {
+        if self.closed || !self.body.is_done() {
+            return Ok(());
+        }
+        self.closed = true;
+        if self.transfer == Transfer::Relay && !self.body.tail().is_empty() {
+            let piece = [IoSlice::new(self.body.tail())];
+            let written = match self.pending.is_empty() {
+                true => io::write(to, &piece).map_err(|_| Fault::Sink)?,
+                false => 0,
+            };
+            self.uncounted.1 += written as u64;
+            self.pending.keep(&worker.buffers, &piece, written);
+        }
+        Ok(())
+    }
+
+    /// Sends pieces, behind what waits.
+    fn put(
+        &mut self,
+        worker: &Worker,
+        pieces: &[IoSlice<'_>],
+        send: impl FnOnce(&[IoSlice<'_>]) -> Result<usize, Fault>,
+    ) -> Result<(), Fault> {
+        let length: usize = pieces.iter().map(|piece| piece.len()).sum();
+        if length == 0 {
+            return Ok(());
+        }
+        let written = if self.is_flushed() { send(pieces)? } else { 0 };
+        self.uncounted.1 += written as u64;
+        if written < length {
+            self.pending.keep(&worker.buffers, pieces, written);
+        }
+        Ok(())
+    }
+
+    fn count_read(&mut self, bytes: usize) {
+        self.read += bytes as u64;
+        self.uncounted.0 += bytes as u64;
+    }
+}
+
+/// What the parser made of some input.
+struct Step<'b> {
+    consumed: usize,
+    line: SizeLine,
+    data: &'b [u8],
+    end: &'static [u8],
+}
+
+/// Adds bytes to a buffer that is usually absent.
+pub(super) fn keep(worker: &Worker, buffer: &mut Vec<u8>, bytes: &[u8]) {
+    if buffer.capacity() == 0 {
+        *buffer = worker.buffers.keep(bytes);
+    } else {
+        buffer.extend_from_slice(bytes);
+    }
+}
