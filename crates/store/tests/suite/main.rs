@@ -1,5 +1,7 @@
 //! One suite for both databases.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should fail there")]
+
 mod postgres;
 
 use std::{collections::HashSet, future::Future, pin::Pin, sync::Arc, time::Duration};

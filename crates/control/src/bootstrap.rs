@@ -1,0 +1,169 @@
+//! The first start: the account that everything else is made with, and the site's networks. Every start runs it; what is there
+//! stays as it is.
+
+use std::net::IpAddr;
+
+use identity::{Action, Caller, Origin, Verb};
+use ipnet::IpNet;
+use model::{
+    AccessKey, AccessKeyId, Description, Domain, Name, Network, NetworkId, Object, Project, ProjectId, Role,
+    RoleAssignment, Secret, Subnet, SubnetId, User, UserId,
+};
+use uuid::Uuid;
+
+use crate::{
+    Control, Error,
+    command::{Draft, command},
+};
+
+/// What must be there.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The first account.
+    pub account: Account,
+    /// The networks of the operator's configuration.
+    pub networks: Vec<SiteNetwork>,
+}
+
+/// The first account: a domain, a project, an administrator and their access key. The caller keeps the clear secrets.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// The domain.
+    pub domain: Domain,
+    /// The project's id.
+    pub project: ProjectId,
+    /// The project's name; SDKs look a project up by the region's name.
+    pub project_name: Name,
+    /// The administrator's id.
+    pub user: UserId,
+    /// The administrator's login name.
+    pub user_name: Name,
+    /// The argon2id hash of their password, in PHC form.
+    pub password_hash: String,
+    /// Their access key.
+    pub access_key: AccessKeyId,
+    /// Its secret half.
+    pub secret_key: Secret,
+}
+
+/// A network of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SiteNetwork {
+    /// Its name, unique over the site; its id follows from it.
+    pub name: Name,
+    /// Its address space.
+    pub cidr: IpNet,
+    /// Its subnets.
+    pub subnets: Vec<SiteSubnet>,
+}
+
+/// A subnet of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SiteSubnet {
+    /// Its name, unique in its network; its id follows from both.
+    pub name: Name,
+    /// Its addresses.
+    pub cidr: IpNet,
+    /// Whether it is a pool of public addresses.
+    pub public: bool,
+}
+
+/// The id of a network of the configuration: the same on every start and on every control plane.
+pub fn network_id(name: &Name) -> NetworkId {
+    NetworkId::new(Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("fulcrum/network/{name}").as_bytes()))
+}
+
+/// The id of a subnet of the configuration.
+pub fn subnet_id(network: &Name, name: &Name) -> SubnetId {
+    SubnetId::new(Uuid::new_v5(
+        &Uuid::NAMESPACE_OID,
+        format!("fulcrum/network/{network}/subnet/{name}").as_bytes(),
+    ))
+}
+
+impl Account {
+    /// The administrator as a caller, for what the system itself does in their name.
+    pub fn caller(&self, request_id: &str) -> Caller {
+        Caller {
+            user: self.user,
+            user_name: self.user_name.to_string(),
+            domain: self.domain.clone(),
+            project: self.project,
+            role: Role::Admin,
+            origin: Origin { request_id: request_id.to_owned(), source_ip: None, api_version: "v3" },
+        }
+    }
+}
+
+/// Makes what is missing, in one command. Answers without waiting for a node: nothing here concerns traffic.
+pub async fn ensure(control: &Control, wanted: &Wanted) -> Result<(), Error> {
+    let caller = wanted.account.caller("bootstrap");
+    let action = Action { service: "iam", resource: "projects", verb: Verb::Create };
+    command(control, &caller, action, |draft| {
+        account(draft, &wanted.account);
+        wanted.networks.iter().for_each(|network| self::network(draft, network));
+        Ok(())
+    })
+    .await
+}
+
+fn account(draft: &mut Draft<'_>, account: &Account) {
+    let created_at = draft.now;
+    if draft.state.project(account.project).is_none() {
+        draft.put(Project {
+            id: account.project,
+            name: account.project_name.clone(),
+            domain: account.domain.clone(),
+            description: Description::default(),
+            enabled: true,
+            created_at,
+        });
+    }
+    if draft.state.user(account.user).is_none() {
+        draft.put(User {
+            id: account.user,
+            name: account.user_name.clone(),
+            domain: account.domain.clone(),
+            password_hash: Some(account.password_hash.clone()),
+            enabled: true,
+            roles: vec![RoleAssignment { project: account.project, role: Role::Admin }],
+            created_at,
+        });
+    }
+    if draft.state.access_key(&account.access_key).is_none() {
+        draft.put(AccessKey {
+            id: account.access_key.clone(),
+            user: account.user,
+            project: account.project,
+            secret: account.secret_key.clone(),
+            enabled: true,
+            created_at,
+        });
+    }
+}
+
+fn network(draft: &mut Draft<'_>, wanted: &SiteNetwork) {
+    let (id, created_at) = (network_id(&wanted.name), draft.now);
+    if draft.state.network(id).is_none() {
+        draft.put(Network { id, name: wanted.name.clone(), cidr: wanted.cidr, created_at });
+    }
+    for subnet in &wanted.subnets {
+        let made = Subnet {
+            id: subnet_id(&wanted.name, &subnet.name),
+            network: id,
+            name: subnet.name.clone(),
+            cidr: subnet.cidr,
+            gateway: gateway(&subnet.cidr),
+            public: subnet.public,
+            created_at,
+        };
+        if draft.state.subnet(made.id).is_none() {
+            draft.put(Object::from(made));
+        }
+    }
+}
+
+/// The first address after the network's own.
+fn gateway(cidr: &IpNet) -> IpAddr {
+    cidr.hosts().next().unwrap_or_else(|| cidr.network())
+}

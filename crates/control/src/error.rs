@@ -1,0 +1,136 @@
+//! Why a command was refused. No variant knows of HTTP: each dialect maps them to its statuses and codes.
+
+use model::{Kind, ListenerId, Port, QuotaKey};
+
+/// Why a command was refused; nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The object is not there, or is another project's.
+    #[error("{} {id} does not exist", kind.as_str().replace('_', " "))]
+    NotFound {
+        /// What was looked for.
+        kind: Kind,
+        /// Its id, as given.
+        id: String,
+    },
+    /// The caller's role does not allow it.
+    #[error(transparent)]
+    Denied(#[from] identity::Denied),
+    /// A value does not fit the rules.
+    #[error("{field}: {reason}")]
+    Invalid {
+        /// The field, in the model's word.
+        field: &'static str,
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+    /// The field cannot be changed any more.
+    #[error("{field} cannot be changed: {reason}")]
+    Immutable {
+        /// The field, in the model's word.
+        field: &'static str,
+        /// Why.
+        reason: &'static str,
+    },
+    /// Something still refers to the object.
+    #[error("{what} is in use: {by}")]
+    InUse {
+        /// The object.
+        what: String,
+        /// Who uses it and what to do first.
+        by: String,
+    },
+    /// The port is another listener's.
+    #[error("port {port}/tcp is taken by listener {holder}; choose another port or delete that listener")]
+    PortTaken {
+        /// The port.
+        port: Port,
+        /// Who has it.
+        holder: ListenerId,
+    },
+    /// The address is another load balancer's, or none is left.
+    #[error("{reason}")]
+    AddressTaken {
+        /// Which address or subnet, and what to do.
+        reason: String,
+    },
+    /// The pool has a member of that address and port.
+    #[error("the pool has a member {address} already; choose another address or port")]
+    MemberExists {
+        /// Address and port.
+        address: String,
+    },
+    /// The project may not own more.
+    #[error("the quota '{}' of {limit} is used up; delete something or ask for more", key.as_str())]
+    QuotaExceeded {
+        /// Which quota.
+        key: QuotaKey,
+        /// The limit.
+        limit: i64,
+    },
+    /// The load balancer is protected from deletion.
+    #[error("load balancer {id} has deletion protection; switch it off first")]
+    DeletionProtected {
+        /// Its id.
+        id: String,
+    },
+    /// The pool's members are protected from removal.
+    #[error("the members of pool {pool} have removal protection; switch it off first")]
+    MemberProtected {
+        /// The pool's id.
+        pool: String,
+    },
+    /// A member without a subnet needs a load balancer that allows bare addresses.
+    #[error(
+        "load balancer {load_balancer} does not take bare addresses as members; enable IP targets on it or give a subnet"
+    )]
+    IpTargetsOff {
+        /// The load balancer's id.
+        load_balancer: String,
+    },
+    /// Another process holds what the command claims.
+    #[error("{what} is held by {holder}")]
+    Taken {
+        /// The claim.
+        what: String,
+        /// Who holds it.
+        holder: String,
+    },
+    /// Other commands kept coming first.
+    #[error("too many other changes at the same time; try again")]
+    Busy,
+    /// The store failed; the text is for the log, not for callers.
+    #[error("the store failed; the change was not made as far as is known")]
+    Store(#[source] store::Error),
+}
+
+impl Error {
+    /// The error's stable name; docs and tests rely on it.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } => "not_found",
+            Self::Denied(_) => "denied",
+            Self::Invalid { .. } => "invalid",
+            Self::Immutable { .. } => "immutable",
+            Self::InUse { .. } => "in_use",
+            Self::PortTaken { .. } => "port_taken",
+            Self::AddressTaken { .. } => "address_taken",
+            Self::MemberExists { .. } => "member_exists",
+            Self::QuotaExceeded { .. } => "quota_exceeded",
+            Self::DeletionProtected { .. } => "deletion_protected",
+            Self::MemberProtected { .. } => "member_protected",
+            Self::IpTargetsOff { .. } => "ip_targets_off",
+            Self::Taken { .. } => "taken",
+            Self::Busy => "busy",
+            Self::Store(_) => "store",
+        }
+    }
+
+    pub(crate) fn not_found(kind: Kind, id: impl ToString) -> Self {
+        Self::NotFound { kind, id: id.to_string() }
+    }
+
+    pub(crate) fn invalid(field: &'static str, reason: impl Into<String>) -> Self {
+        Self::Invalid { field, reason: reason.into() }
+    }
+}

@@ -1,0 +1,126 @@
+//! The verbs of health monitors (huawei/behaviours.md sections 3 and 4).
+
+use std::sync::Arc;
+
+use identity::{Action, Caller, Verb};
+use model::{
+    HealthMonitor, HealthMonitorId, HealthMonitorPatch, NewHealthMonitor, Object, Pool, QuotaKey,
+    target::ProbeSettings,
+};
+use uuid::Uuid;
+
+use crate::{
+    Control, Error, audit,
+    command::{Draft, command},
+    quota,
+};
+
+/// Makes the health monitor of a pool.
+pub async fn health_monitor_create(
+    control: &Control,
+    caller: &Caller,
+    new: NewHealthMonitor,
+) -> Result<Arc<HealthMonitor>, Error> {
+    command(control, caller, action(Verb::Create), |draft| create(draft, new.clone())).await
+}
+
+/// Changes a health monitor.
+pub async fn health_monitor_update(
+    control: &Control,
+    caller: &Caller,
+    id: HealthMonitorId,
+    patch: HealthMonitorPatch,
+) -> Result<Arc<HealthMonitor>, Error> {
+    command(control, caller, action(Verb::Put), |draft| update(draft, id, patch.clone())).await
+}
+
+/// Deletes a health monitor; its pool's members count as healthy from then on.
+pub async fn health_monitor_delete(
+    control: &Control,
+    caller: &Caller,
+    id: HealthMonitorId,
+) -> Result<(), Error> {
+    command(control, caller, action(Verb::Delete), |draft| {
+        let monitor = draft.health_monitor(id)?;
+        draft.delete(Object::HealthMonitor(monitor.clone()).key());
+        audit::record(
+            draft,
+            "deleteHealthMonitor",
+            "healthmonitor",
+            id,
+            monitor.name.as_str(),
+            audit::NOTHING,
+        );
+        Ok(())
+    })
+    .await
+}
+
+const fn action(verb: Verb) -> Action {
+    Action::elb("healthmonitors", verb)
+}
+
+pub(crate) fn create(draft: &mut Draft<'_>, new: NewHealthMonitor) -> Result<Arc<HealthMonitor>, Error> {
+    let project = draft.caller.project;
+    let pool = draft.pool(new.pool)?;
+    draft.quota(QuotaKey::Healthmonitor, quota::used(&draft.state, project, QuotaKey::Healthmonitor) + 1)?;
+    if let Some(other) = draft.state.monitor_of(pool.id) {
+        return Err(Error::InUse {
+            what: format!("pool {}", pool.id),
+            by: format!("it has the health monitor {}; update that one", other.id),
+        });
+    }
+    check_port(&pool, &new.probe)?;
+    let made = Arc::new(HealthMonitor {
+        id: HealthMonitorId::new(Uuid::new_v4()),
+        pool: pool.id,
+        project,
+        name: new.name,
+        admin_up: new.admin_up,
+        probe: new.probe,
+        created_at: draft.now,
+        updated_at: draft.now,
+    });
+    draft.put(Object::HealthMonitor(made.clone()));
+    audit::record(draft, "createHealthMonitor", "healthmonitor", made.id, made.name.as_str(), Some(&made));
+    Ok(made)
+}
+
+pub(crate) fn update(
+    draft: &mut Draft<'_>,
+    id: HealthMonitorId,
+    patch: HealthMonitorPatch,
+) -> Result<Arc<HealthMonitor>, Error> {
+    let mut monitor = HealthMonitor::clone(&*draft.health_monitor(id)?);
+    let probe = &mut monitor.probe;
+    probe.kind = patch.kind.unwrap_or(probe.kind);
+    probe.interval = patch.interval.unwrap_or(probe.interval);
+    probe.timeout = patch.timeout.unwrap_or(probe.timeout);
+    probe.rise = patch.rise.unwrap_or(probe.rise);
+    probe.fall = patch.fall.unwrap_or(probe.fall);
+    patch.port.apply(&mut probe.port);
+    probe.http.method = patch.method.unwrap_or(probe.http.method);
+    patch.host.apply(&mut probe.http.host);
+    if let Some(path) = patch.path {
+        probe.http.path = path;
+    }
+    if let Some(expected) = patch.expected {
+        probe.http.expected = expected;
+    }
+    check_port(&*draft.pool(monitor.pool)?, probe)?;
+    monitor.name = patch.name.unwrap_or(monitor.name);
+    monitor.admin_up = patch.admin_up.unwrap_or(monitor.admin_up);
+    monitor.updated_at = draft.now;
+    let changed = Arc::new(monitor);
+    draft.put(Object::HealthMonitor(changed.clone()));
+    audit::record(draft, "updateHealthMonitor", "healthmonitor", id, changed.name.as_str(), Some(&changed));
+    Ok(changed)
+}
+
+/// Members without a port of their own need to be told where they are probed.
+fn check_port(pool: &Pool, probe: &ProbeSettings) -> Result<(), Error> {
+    if pool.any_port && probe.port.is_none() {
+        return Err(Error::invalid("monitor_port", "is needed, because the pool keeps the client's port"));
+    }
+    Ok(())
+}

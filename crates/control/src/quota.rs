@@ -1,0 +1,74 @@
+//! Quotas: how much a project may own, and how much it does.
+
+use identity::{Action, Caller, Verb};
+use model::{ProjectId, Quota, QuotaKey, Snapshot};
+
+use crate::{Control, Error, Site, View, audit, command::command};
+
+/// A project's limit: its own, else the site's, else the built-in one; -1 is no limit.
+pub(crate) fn limit(state: &Snapshot, site: &Site, project: ProjectId, key: QuotaKey) -> i64 {
+    let own = state.quota(project).and_then(|quota| quota.limits.get(&key));
+    own.or_else(|| site.quotas.get(&key)).copied().unwrap_or_else(|| key.default_limit())
+}
+
+/// How much of a kind a project owns. Limits per parent (`members_per_pool` …) have no project-wide use: 0.
+pub(crate) fn used(state: &Snapshot, project: ProjectId, key: QuotaKey) -> usize {
+    match key {
+        QuotaKey::Loadbalancer => state.load_balancers().values().filter(|o| o.project == project).count(),
+        QuotaKey::Listener => state.listeners().values().filter(|o| o.project == project).count(),
+        QuotaKey::Pool => state.pools().values().filter(|o| o.project == project).count(),
+        QuotaKey::Member => state.members().values().filter(|o| o.project == project).count(),
+        QuotaKey::Healthmonitor => state.health_monitors().values().filter(|o| o.project == project).count(),
+        QuotaKey::Ipgroup
+        | QuotaKey::L7policy
+        | QuotaKey::Certificate
+        | QuotaKey::SecurityPolicy
+        | QuotaKey::ListenersPerLoadbalancer
+        | QuotaKey::ListenersPerPool
+        | QuotaKey::MembersPerPool
+        | QuotaKey::ConditionPerPolicy
+        | QuotaKey::IpgroupBindings
+        | QuotaKey::IpgroupMaxLength
+        | QuotaKey::IpgroupsPerListener
+        | QuotaKey::PoolsPerL7policy
+        | QuotaKey::L7policiesPerListener
+        | QuotaKey::FreeInstanceMembersPerPool
+        | QuotaKey::FreeInstanceListenersPerLoadbalancer => 0,
+    }
+}
+
+/// Every limit of the view's project with its use: (what, most, used).
+pub fn quota_usage(view: &View) -> Vec<(QuotaKey, i64, i64)> {
+    let of = |&key| {
+        let most = limit(&view.snapshot, &view.site, view.project, key);
+        (key, most, used(&view.snapshot, view.project, key) as i64)
+    };
+    QuotaKey::ALL.iter().map(of).collect()
+}
+
+/// Sets limits of the caller's project; keys that are not named keep theirs. For administrators.
+pub async fn quota_update(
+    control: &Control,
+    caller: &Caller,
+    limits: Vec<(QuotaKey, i64)>,
+) -> Result<(), Error> {
+    command(control, caller, Action::elb("quotas", Verb::Put), |draft| {
+        if let Some((key, limit)) = limits.iter().find(|(_, limit)| *limit < -1) {
+            return Err(Error::invalid(
+                "quota",
+                format!("{} is {limit}; -1 is no limit, 0 and above a limit", key.as_str()),
+            ));
+        }
+        let project = caller.project;
+        let mut quota = draft
+            .state
+            .quota(project)
+            .map(|quota| Quota::clone(quota))
+            .unwrap_or_else(|| Quota { project, limits: Default::default() });
+        quota.limits.extend(limits.iter().copied());
+        audit::record(draft, "updateQuota", "quota", project, "", Some(&quota));
+        draft.put(quota);
+        Ok(())
+    })
+    .await
+}

@@ -1,0 +1,183 @@
+//! How things do: the status tree of a load balancer (huawei/behaviours.md section 11, the table in `model::status`).
+
+use std::sync::Arc;
+
+use model::{
+    HealthMonitor, Listener, ListenerId, LoadBalancer, Member, MemberHealth, OperatingStatus, Pool,
+    ProvisioningStatus, Target, TargetId, Verdict,
+};
+
+use crate::{View, relations};
+
+/// How a load balancer and all below it do.
+#[derive(Clone, Debug)]
+pub struct LoadBalancerStatus {
+    /// Which one.
+    pub load_balancer: Arc<LoadBalancer>,
+    /// Whether it is in force.
+    pub provisioning: ProvisioningStatus,
+    /// Whether it works.
+    pub operating: OperatingStatus,
+    /// Its listeners.
+    pub listeners: Vec<ListenerStatus>,
+    /// All pools that it uses.
+    pub pools: Vec<PoolStatus>,
+}
+
+/// How a listener does.
+#[derive(Clone, Debug)]
+pub struct ListenerStatus {
+    /// Which one.
+    pub listener: Arc<Listener>,
+    /// Whether it is in force.
+    pub provisioning: ProvisioningStatus,
+    /// Why it is not, in words.
+    pub fault: Option<String>,
+    /// Whether it works.
+    pub operating: OperatingStatus,
+    /// Its default pool, as this listener sees it.
+    pub pools: Vec<PoolStatus>,
+}
+
+/// How a pool does.
+#[derive(Clone, Debug)]
+pub struct PoolStatus {
+    /// Which one.
+    pub pool: Arc<Pool>,
+    /// Whether it works.
+    pub operating: OperatingStatus,
+    /// Its health monitor.
+    pub monitor: Option<Arc<HealthMonitor>>,
+    /// Its members.
+    pub members: Vec<(Arc<Member>, OperatingStatus)>,
+}
+
+/// How a member does.
+#[derive(Clone, Debug)]
+pub struct MemberStatus {
+    /// Over all listeners: offline if it is for one of them. Switched-off objects do not show here, only in the tree.
+    pub operating: OperatingStatus,
+    /// For each listener that uses its pool.
+    pub listeners: Vec<MemberOfListener>,
+}
+
+/// How a member does for one listener.
+#[derive(Clone, Debug)]
+pub struct MemberOfListener {
+    /// Which listener.
+    pub listener: ListenerId,
+    /// How it does.
+    pub operating: OperatingStatus,
+    /// The verdict behind it.
+    pub health: Option<MemberHealth>,
+}
+
+/// The status tree.
+pub fn load_balancer_status(view: &View, load_balancer: &Arc<LoadBalancer>) -> LoadBalancerStatus {
+    let up = load_balancer.admin_up;
+    let listeners: Vec<_> = view
+        .snapshot
+        .listeners_of(load_balancer.id)
+        .map(|listener| listener_status(view, up, listener))
+        .collect();
+    let ids = relations::pools_of_load_balancer(&view.snapshot, load_balancer);
+    let pools: Vec<_> = ids
+        .into_iter()
+        .filter_map(|id| view.snapshot.pool(id))
+        .map(|pool| pool_status(view, up, pool))
+        .collect();
+    let faulty = listeners.iter().any(|one| one.provisioning == ProvisioningStatus::Error);
+    let parts = listeners.iter().map(|one| one.operating).chain(pools.iter().map(|one| one.operating));
+    LoadBalancerStatus {
+        load_balancer: load_balancer.clone(),
+        provisioning: if faulty { ProvisioningStatus::Error } else { ProvisioningStatus::Active },
+        operating: summary(up, faulty, parts),
+        listeners,
+        pools,
+    }
+}
+
+/// How a member does, over all and for each listener.
+pub fn member_status(view: &View, member: &Member) -> MemberStatus {
+    let Some(pool) = view.snapshot.pool(member.pool) else {
+        return MemberStatus { operating: OperatingStatus::Unknown, listeners: Vec::new() };
+    };
+    let of_listener = |listener: &Arc<Listener>| {
+        let target = Target::of(listener, pool, view.snapshot.monitor_of(pool.id).map(|monitor| &**monitor));
+        let health =
+            view.facts.health.get(&(TargetId { listener: listener.id, pool: pool.id }, member.id)).cloned();
+        let operating = match (&target.probe, &health) {
+            (None, _) => OperatingStatus::NoMonitor,
+            (Some(_), None) => OperatingStatus::Initial,
+            (Some(_), Some(health)) => match health.verdict {
+                Verdict::Up => OperatingStatus::Online,
+                Verdict::Down => OperatingStatus::Offline,
+            },
+        };
+        MemberOfListener { listener: listener.id, operating, health }
+    };
+    let listeners: Vec<_> = view.snapshot.listeners_using(pool.id).map(of_listener).collect();
+    let any = |status| listeners.iter().any(|one| one.operating == status);
+    let operating = if listeners.is_empty() {
+        // Nobody probes a pool that no listener uses.
+        match view.snapshot.monitor_of(pool.id) {
+            None => OperatingStatus::NoMonitor,
+            Some(_) => OperatingStatus::Unknown,
+        }
+    } else {
+        [OperatingStatus::Offline, OperatingStatus::Initial, OperatingStatus::Online]
+            .into_iter()
+            .find(|&status| any(status))
+            .unwrap_or(OperatingStatus::NoMonitor)
+    };
+    MemberStatus { operating, listeners }
+}
+
+fn listener_status(view: &View, above: bool, listener: &Arc<Listener>) -> ListenerStatus {
+    let up = above && listener.admin_up;
+    let fault = view.facts.faults.get(&listener.id).map(|fault| fault.reason.clone());
+    let pools: Vec<_> = listener
+        .default_pool
+        .and_then(|id| view.snapshot.pool(id))
+        .map(|pool| pool_status(view, up, pool))
+        .into_iter()
+        .collect();
+    ListenerStatus {
+        listener: listener.clone(),
+        provisioning: if fault.is_some() { ProvisioningStatus::Error } else { ProvisioningStatus::Active },
+        operating: summary(up, fault.is_some(), pools.iter().map(|pool| pool.operating)),
+        fault,
+        pools,
+    }
+}
+
+fn pool_status(view: &View, above: bool, pool: &Arc<Pool>) -> PoolStatus {
+    let up = above && pool.admin_up;
+    let shown = |member: &Arc<Member>| {
+        let status = if up && member.admin_up {
+            member_status(view, member).operating
+        } else {
+            OperatingStatus::Disabled
+        };
+        (member.clone(), status)
+    };
+    let members: Vec<_> = view.snapshot.members_of(pool.id).map(shown).collect();
+    PoolStatus {
+        pool: pool.clone(),
+        operating: summary(up, false, members.iter().map(|(_, status)| *status)),
+        monitor: view.snapshot.monitor_of(pool.id).cloned(),
+        members,
+    }
+}
+
+/// The status of a whole from its parts.
+fn summary(up: bool, faulty: bool, mut parts: impl Iterator<Item = OperatingStatus>) -> OperatingStatus {
+    let hurt = |status| matches!(status, OperatingStatus::Offline | OperatingStatus::Degraded);
+    if !up {
+        OperatingStatus::Disabled
+    } else if faulty || parts.any(hurt) {
+        OperatingStatus::Degraded
+    } else {
+        OperatingStatus::Online
+    }
+}
