@@ -21,6 +21,8 @@ use crate::{
 pub struct Wanted {
     /// The first account.
     pub account: Account,
+    /// Further users of the same domain, named by the operator's configuration.
+    pub users: Vec<SiteUser>,
     /// The networks of the operator's configuration.
     pub networks: Vec<SiteNetwork>,
 }
@@ -46,6 +48,21 @@ pub struct Account {
     pub secret_key: Secret,
 }
 
+/// A user of the configuration. One that is there already stays as it is.
+#[derive(Clone, Debug)]
+pub struct SiteUser {
+    /// The login name, unique in the domain; the user's id follows from it.
+    pub name: Name,
+    /// The argon2id hash of the password, in PHC form; none: no login by password.
+    pub password_hash: Option<String>,
+    /// The project to work in, made when it is not there; none: the first account's.
+    pub project: Option<Name>,
+    /// What the user may do there.
+    pub role: Role,
+    /// An access key pair.
+    pub access_key: Option<(AccessKeyId, Secret)>,
+}
+
 /// A network of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SiteNetwork {
@@ -64,13 +81,15 @@ pub struct SiteSubnet {
     pub name: Name,
     /// Its addresses.
     pub cidr: IpNet,
+    /// The address kept free for a router.
+    pub gateway: IpAddr,
     /// Whether it is a pool of public addresses.
     pub public: bool,
 }
 
 /// The id of a network of the configuration: the same on every start and on every control plane.
 pub fn network_id(name: &Name) -> NetworkId {
-    NetworkId::new(Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("fulcrum/network/{name}").as_bytes()))
+    NetworkId::new(named("network", name))
 }
 
 /// The id of a subnet of the configuration.
@@ -101,6 +120,7 @@ pub async fn ensure(control: &Control, wanted: &Wanted) -> Result<(), Error> {
     let action = Action { service: "iam", resource: "projects", verb: Verb::Create };
     command(control, &caller, action, |draft| {
         account(draft, &wanted.account);
+        wanted.users.iter().for_each(|user| self::user(draft, &wanted.account, user));
         wanted.networks.iter().for_each(|network| self::network(draft, network));
         Ok(())
     })
@@ -108,37 +128,70 @@ pub async fn ensure(control: &Control, wanted: &Wanted) -> Result<(), Error> {
 }
 
 fn account(draft: &mut Draft<'_>, account: &Account) {
-    let created_at = draft.now;
-    if draft.state.project(account.project).is_none() {
+    project(draft, account, account.project, &account.project_name);
+    let who = Who { id: account.user, name: &account.user_name, password_hash: Some(&account.password_hash) };
+    person(draft, account, &who, account.project, Role::Admin);
+    access_key(draft, &account.access_key, &account.secret_key, account.user, account.project);
+}
+
+fn user(draft: &mut Draft<'_>, account: &Account, wanted: &SiteUser) {
+    let in_project = match &wanted.project {
+        None => account.project,
+        Some(name) => {
+            let same = draft.state.projects().values().find(|project| project.name == *name);
+            let id = same.map_or_else(|| ProjectId::new(named("project", name)), |project| project.id);
+            project(draft, account, id, name);
+            id
+        }
+    };
+    let who = Who {
+        id: UserId::new(named("user", &wanted.name)),
+        name: &wanted.name,
+        password_hash: wanted.password_hash.as_ref(),
+    };
+    person(draft, account, &who, in_project, wanted.role);
+    if let Some((id, secret)) = &wanted.access_key {
+        access_key(draft, id, secret, who.id, in_project);
+    }
+}
+
+fn project(draft: &mut Draft<'_>, account: &Account, id: ProjectId, name: &Name) {
+    if draft.state.project(id).is_none() {
         draft.put(Project {
-            id: account.project,
-            name: account.project_name.clone(),
+            id,
+            name: name.clone(),
             domain: account.domain.clone(),
             description: Description::default(),
             enabled: true,
-            created_at,
+            created_at: draft.now,
         });
     }
-    if draft.state.user(account.user).is_none() {
+}
+
+struct Who<'a> {
+    id: UserId,
+    name: &'a Name,
+    password_hash: Option<&'a String>,
+}
+
+fn person(draft: &mut Draft<'_>, account: &Account, who: &Who<'_>, project: ProjectId, role: Role) {
+    if draft.state.user(who.id).is_none() {
         draft.put(User {
-            id: account.user,
-            name: account.user_name.clone(),
+            id: who.id,
+            name: who.name.clone(),
             domain: account.domain.clone(),
-            password_hash: Some(account.password_hash.clone()),
+            password_hash: who.password_hash.cloned(),
             enabled: true,
-            roles: vec![RoleAssignment { project: account.project, role: Role::Admin }],
-            created_at,
+            roles: vec![RoleAssignment { project, role }],
+            created_at: draft.now,
         });
     }
-    if draft.state.access_key(&account.access_key).is_none() {
-        draft.put(AccessKey {
-            id: account.access_key.clone(),
-            user: account.user,
-            project: account.project,
-            secret: account.secret_key.clone(),
-            enabled: true,
-            created_at,
-        });
+}
+
+fn access_key(draft: &mut Draft<'_>, id: &AccessKeyId, secret: &Secret, user: UserId, project: ProjectId) {
+    if draft.state.access_key(id).is_none() {
+        let secret = secret.clone();
+        draft.put(AccessKey { id: id.clone(), user, project, secret, enabled: true, created_at: draft.now });
     }
 }
 
@@ -153,7 +206,7 @@ fn network(draft: &mut Draft<'_>, wanted: &SiteNetwork) {
             network: id,
             name: subnet.name.clone(),
             cidr: subnet.cidr,
-            gateway: gateway(&subnet.cidr),
+            gateway: subnet.gateway,
             public: subnet.public,
             created_at,
         };
@@ -161,9 +214,4 @@ fn network(draft: &mut Draft<'_>, wanted: &SiteNetwork) {
             draft.put(Object::from(made));
         }
     }
-}
-
-/// The first address after the network's own.
-fn gateway(cidr: &IpNet) -> IpAddr {
-    cidr.hosts().next().unwrap_or_else(|| cidr.network())
 }
