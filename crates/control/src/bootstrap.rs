@@ -48,12 +48,13 @@ pub struct Account {
     pub secret_key: Secret,
 }
 
-/// A user of the configuration. One that is there already stays as it is.
+/// A user of the configuration; brought up to date at each start.
 #[derive(Clone, Debug)]
 pub struct SiteUser {
     /// The login name, unique in the domain; the user's id follows from it.
     pub name: Name,
-    /// The argon2id hash of the password, in PHC form; none: no login by password.
+    /// The argon2id hash of the password, in PHC form; none: no login by password. Hashes of one password differ by their salt,
+    /// so whoever starts us passes the stored hash again where it still fits ([`user_id`] finds it).
     pub password_hash: Option<String>,
     /// The project to work in, made when it is not there; none: the first account's.
     pub project: Option<Name>,
@@ -100,6 +101,16 @@ pub fn subnet_id(network: &Name, name: &Name) -> SubnetId {
     ))
 }
 
+/// The id of a user of the configuration.
+pub fn user_id(name: &Name) -> UserId {
+    UserId::new(named("user", name))
+}
+
+/// An id that follows from a name.
+fn named(kind: &str, name: &Name) -> Uuid {
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("fulcrum/{kind}/{name}").as_bytes())
+}
+
 impl Account {
     /// The administrator as a caller, for what the system itself does in their name.
     pub fn caller(&self, request_id: &str) -> Caller {
@@ -144,12 +155,15 @@ fn user(draft: &mut Draft<'_>, account: &Account, wanted: &SiteUser) {
             id
         }
     };
-    let who = Who {
-        id: UserId::new(named("user", &wanted.name)),
-        name: &wanted.name,
-        password_hash: wanted.password_hash.as_ref(),
-    };
+    let who =
+        Who { id: user_id(&wanted.name), name: &wanted.name, password_hash: wanted.password_hash.as_ref() };
     person(draft, account, &who, in_project, wanted.role);
+    let roles = vec![RoleAssignment { project: in_project, role: wanted.role }];
+    if let Some(there) = draft.state.user(who.id).cloned()
+        && (there.roles != roles || there.password_hash != wanted.password_hash)
+    {
+        draft.put(User { roles, password_hash: wanted.password_hash.clone(), ..User::clone(&there) });
+    }
     if let Some((id, secret)) = &wanted.access_key {
         access_key(draft, id, secret, who.id, in_project);
     }
