@@ -16,19 +16,25 @@ const REG_NAME: u8 = 8;
 /// First index at or after `from` whose byte is no token byte; `buf.len()` when there is none.
 #[inline]
 pub(super) fn token_end(buf: &[u8], from: usize) -> usize {
+    scan::<TOKEN>(buf, from).0
+}
+
+/// As `token_end`, and whether the token may hold more than letters, digits and `-`.
+#[inline(always)]
+pub(super) fn name_end(buf: &[u8], from: usize) -> (usize, bool) {
     scan::<TOKEN>(buf, from)
 }
 
 /// First index at or after `from` whose byte may not stand in a request target; `buf.len()` when there is none.
 #[inline]
 pub(super) fn target_end(buf: &[u8], from: usize) -> usize {
-    scan::<TARGET>(buf, from)
+    scan::<TARGET>(buf, from).0
 }
 
 /// First index at or after `from` whose byte may not stand in a field value; `buf.len()` when there is none.
-#[inline]
+#[inline(always)]
 pub(super) fn field_end(buf: &[u8], from: usize) -> usize {
-    scan::<FIELD>(buf, from)
+    scan::<FIELD>(buf, from).0
 }
 
 /// Is this a token (RFC 9110 §5.6.2), at least one byte long?
@@ -37,10 +43,10 @@ pub(super) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && token_end(bytes, 0) == bytes.len()
 }
 
-/// Is every byte one of a registered name or IPv4 address?
+/// First index whose byte may not stand in a registered name or IPv4 address; `buf.len()` when there is none.
 #[inline]
-pub(super) fn is_reg_name(bytes: &[u8]) -> bool {
-    bytes.iter().all(|&b| is(b, REG_NAME))
+pub(super) fn reg_name_end(buf: &[u8]) -> usize {
+    scan::<REG_NAME>(buf, 0).0
 }
 
 /// `bytes` without spaces and tabs at either end (OWS, RFC 9110 §5.6.3).
@@ -93,10 +99,19 @@ fn is(byte: u8, class: u8) -> bool {
     CLASS[byte as usize] & class != 0
 }
 
-/// As `scan_by_table`, eight bytes at a time.
-#[inline]
-fn scan<const CLASS: u8>(buf: &[u8], from: usize) -> usize {
+/// As `scan_by_table`, many bytes at a time. Also says whether a byte was acquitted: see `may_acquit`.
+#[inline(always)]
+fn scan<const CLASS: u8>(buf: &[u8], from: usize) -> (usize, bool) {
     let mut at = from;
+    if CLASS == FIELD {
+        // Values are long: let the compiler use its vectors.
+        while let Some(chunk) = buf.get(at..).and_then(|rest| rest.first_chunk::<16>()) {
+            if chunk.iter().fold(false, |bad, &b| bad | (b < 0x20) | (b == 0x7f)) {
+                break;
+            }
+            at += 16;
+        }
+    }
     while let Some(chunk) = buf.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
         let suspects = suspects::<CLASS>(u64::from_le_bytes(*chunk));
         if suspects == 0 {
@@ -104,16 +119,27 @@ fn scan<const CLASS: u8>(buf: &[u8], from: usize) -> usize {
             continue;
         }
         at += first(suspects);
-        return if may_acquit::<CLASS>(buf[at]) { scan_by_table::<CLASS>(buf, at) } else { at };
+        return if may_acquit::<CLASS>(buf[at]) {
+            (scan_by_table::<CLASS>(buf, at), true)
+        } else {
+            (at, false)
+        };
     }
+    scan_tail::<CLASS>(buf, at)
+}
+
+/// Fewer than eight bytes are left: look at the last eight of the buffer again and forget those before `at`.
+fn scan_tail<const CLASS: u8>(buf: &[u8], at: usize) -> (usize, bool) {
     if at >= buf.len() {
-        return buf.len();
+        return (buf.len(), false);
     }
-    // Fewer than eight bytes are left: look at the last eight of the buffer again and forget those before `at`.
-    let Some(chunk) = buf.last_chunk::<8>() else { return scan_by_table::<CLASS>(buf, at) };
+    let Some(chunk) = buf.last_chunk::<8>() else { return (scan_by_table::<CLASS>(buf, at), true) };
     let suspects = suspects::<CLASS>(u64::from_le_bytes(*chunk) >> (8 * (8 - (buf.len() - at))));
-    at = buf.len().min(at + first(suspects));
-    if at < buf.len() && may_acquit::<CLASS>(buf[at]) { scan_by_table::<CLASS>(buf, at) } else { at }
+    let at = buf.len().min(at + first(suspects));
+    if at < buf.len() && may_acquit::<CLASS>(buf[at]) {
+        return (scan_by_table::<CLASS>(buf, at), true);
+    }
+    (at, false)
 }
 
 /// Index of the first suspect; 8 when there is none.
@@ -126,14 +152,15 @@ fn first(suspects: u64) -> usize {
 #[inline]
 fn may_acquit<const CLASS: u8>(byte: u8) -> bool {
     match CLASS {
-        TOKEN | FIELD => is(byte, CLASS),
+        TOKEN | REG_NAME => byte != b':' && is(byte, CLASS),
+        FIELD => byte == b'\t',
         _ => false,
     }
 }
 
 /// 0x80 in the first byte of `x` that may be outside the class, and perhaps in bytes after it (never before it).
 ///
-/// `TOKEN` suspects all but letters, digits and `-`; `FIELD` suspects HTAB too.
+/// `TOKEN` suspects all but letters, digits and `-`, `REG_NAME` all but these and `.`; `FIELD` suspects HTAB too.
 #[inline]
 fn suspects<const CLASS: u8>(x: u64) -> u64 {
     /// 0x80 in the first byte that is below `limit`, which is at most 0x80; bytes after it are noise.
@@ -147,11 +174,11 @@ fn suspects<const CLASS: u8>(x: u64) -> u64 {
         y.wrapping_add(ONES * u64::from(0x80 - from)) & !y.wrapping_add(ONES * u64::from(0x7f - to))
     }
     match CLASS {
-        TOKEN => {
+        TOKEN | REG_NAME => {
             let y = x & !HIGH;
             let letter = within(y | (ONES * 0x20), b'a', b'z');
             let digit = within(y, b'0', b'9');
-            let dash = within(y, b'-', b'-');
+            let dash = within(y, b'-', if CLASS == TOKEN { b'-' } else { b'.' });
             !((letter | digit | dash) & !x) & HIGH
         }
         TARGET => {
@@ -165,7 +192,7 @@ fn suspects<const CLASS: u8>(x: u64) -> u64 {
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
-#[inline]
+#[cold]
 fn scan_by_table<const CLASS: u8>(buf: &[u8], from: usize) -> usize {
     match buf.get(from..) {
         Some(rest) => rest.iter().position(|&b| !is(b, CLASS)).map_or(buf.len(), |n| from + n),

@@ -47,11 +47,23 @@ pub(super) struct Options {
 
 impl Options {
     /// Reads all Connection lines, and marks in `headers` what they nominate.
+    #[inline]
     pub(super) fn read(buf: &[u8], headers: &mut Headers) -> Result<Self, HeadError> {
-        let mut options = Self::default();
-        if !headers.seen().contains(HeaderId::CONNECTION) {
-            return Ok(options);
+        let options = Self::default();
+        let Some(first) = headers.first(HeaderId::CONNECTION) else { return Ok(options) };
+        if !headers.repeated().contains(HeaderId::CONNECTION) {
+            // Nearly all that is ever sent.
+            match first.value(buf) {
+                b"keep-alive" | b"Keep-Alive" => return Ok(Self { keep_alive: true, ..options }),
+                b"close" => return Ok(Self { close: true, ..options }),
+                _ => {}
+            }
         }
+        Self::read_list(buf, headers)
+    }
+
+    fn read_list(buf: &[u8], headers: &mut Headers) -> Result<Self, HeadError> {
+        let mut options = Self::default();
         let mut nominated = headers.nominated;
         let mut others: [&[u8]; NOMINATED_MAX] = [b""; NOMINATED_MAX];
         let mut others_len = 0;

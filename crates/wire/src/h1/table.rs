@@ -3,7 +3,7 @@
 //! The table borrows nothing and allocates only once, so a worker keeps one per direction and uses it for every
 //! message. Rules: RFC 9112 §5, without obs-fold, bare CR or LF.
 
-use super::bytes::{field_end, token_end};
+use super::bytes::{field_end, name_end};
 use super::{HeadError, HeaderId, HeaderSet};
 
 /// Where the header lines of one head are: filled by a parse, read through the head that the parse gave.
@@ -179,7 +179,7 @@ pub(super) fn read_lines(
     headers_max: usize,
 ) -> Result<Option<usize>, HeadError> {
     loop {
-        let name_end = token_end(buf, at);
+        let (name_end, odd) = name_end(buf, at);
         if name_end == buf.len() {
             return if name_end - at > NAME_BYTES_MAX { Err(HeadError::BadHeaderName) } else { Ok(None) };
         }
@@ -209,7 +209,7 @@ pub(super) fn read_lines(
             flags |= Slot::CANONICAL;
         }
         let id = HeaderId::of(name);
-        if id == HeaderId::OTHER && memchr::memchr(b'_', name).is_some() {
+        if odd && id == HeaderId::OTHER && name.contains(&b'_') {
             flags |= Slot::UNDERSCORE;
             headers.underscores = true;
         }

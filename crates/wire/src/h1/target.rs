@@ -1,7 +1,7 @@
 //! Methods, request targets and authorities (RFC 9112 §3, RFC 3986 §3.2).
 
 use super::HeadError;
-use super::bytes::{is_reg_name, is_token, target_end, trim};
+use super::bytes::{is_token, reg_name_end, target_end, trim};
 
 /// A request method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -136,8 +136,8 @@ impl<'b> Authority<'b> {
         let host_len = if bytes.first() == Some(&b'[') {
             ipv6_literal_len(bytes).ok_or(HeadError::BadHost)?
         } else {
-            let len = memchr::memchr(b':', bytes).unwrap_or(bytes.len());
-            if len == 0 || len > HOST_BYTES_MAX || !is_reg_name(&bytes[..len]) {
+            let len = reg_name_end(bytes);
+            if len == 0 || len > HOST_BYTES_MAX {
                 return Err(HeadError::BadHost);
             }
             len
