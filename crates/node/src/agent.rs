@@ -1,0 +1,183 @@
+//! The agent: compile, apply, report.
+
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+
+use dataplane::{Dataplane, HealthChange};
+use model::{Facts, Fault, ListenerId, Revision, Snapshot, Timestamp};
+use plan::Plan;
+use store::Replica;
+use tokio::sync::{Mutex, mpsc, watch};
+
+use crate::LastGood;
+
+/// What a node needs to know of its machine.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the last good plan is kept.
+    pub last_good: PathBuf,
+    /// The clock, for the moments in facts.
+    pub now: fn() -> Timestamp,
+}
+
+/// A running agent. Clones share it.
+#[derive(Clone)]
+pub struct Node {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    dataplane: Dataplane,
+    last_good: LastGood,
+    now: fn() -> Timestamp,
+    facts: watch::Sender<Arc<Facts>>,
+    to_save: watch::Sender<Option<Arc<Snapshot>>>,
+    /// What runs. One apply at a time.
+    running: Mutex<Arc<Plan>>,
+    restored: Option<Revision>,
+}
+
+/// Serves the last good plan, if there is one, and begins to report. A plan that cannot be read is told in the log and left.
+pub async fn start(config: Config, dataplane: Dataplane) -> (Node, watch::Receiver<Arc<Facts>>) {
+    let last_good = LastGood::new(config.last_good);
+    let restored = last_good.load().unwrap_or_else(|error| {
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "the last good plan cannot be used; waiting for the store"
+        );
+        None
+    });
+    let (facts, reported) = watch::channel(Arc::new(Facts::default()));
+    let (to_save, saves) = watch::channel(None);
+    let verdicts = dataplane.health();
+    let node = Node {
+        inner: Arc::new(Inner {
+            dataplane,
+            last_good: last_good.clone(),
+            now: config.now,
+            facts,
+            to_save,
+            running: Mutex::default(),
+            restored: restored.as_ref().map(|snapshot| snapshot.revision),
+        }),
+    };
+    if let Some(snapshot) = &restored {
+        node.inner.apply(snapshot).await;
+    }
+    if let Some(verdicts) = verdicts {
+        tokio::spawn(report_health(node.inner.clone(), verdicts));
+    }
+    tokio::spawn(report_faults(node.inner.clone()));
+    tokio::spawn(keep(last_good, saves));
+    (node, reported)
+}
+
+impl Node {
+    /// The revision of the last good plan that was served at start; none: there was none.
+    pub fn restored(&self) -> Option<Revision> {
+        self.inner.restored
+    }
+
+    /// Follows a replica from now on; ends with the replica.
+    pub fn follow(&self, replica: Replica) {
+        tokio::spawn(follow(self.inner.clone(), replica));
+    }
+
+    /// Writes the last good plan now, if a newer one waits to be written. For an orderly end.
+    pub async fn save(&self) {
+        let Some(snapshot) = self.inner.to_save.borrow().clone() else { return };
+        write(self.inner.last_good.clone(), snapshot).await;
+    }
+}
+
+impl Inner {
+    /// Makes the data plane run on a snapshot, and reports it.
+    async fn apply(&self, snapshot: &Snapshot) {
+        let mut running = self.running.lock().await;
+        let plan = Arc::new(plan::compile(snapshot, Some(&running)));
+        let applied = self.dataplane.apply(plan.clone()).await;
+        *running = plan;
+        self.facts.send_modify(|facts| {
+            let facts = Arc::make_mut(facts);
+            facts.applied = snapshot.revision;
+            note_faults(facts, applied.faults, (self.now)());
+        });
+    }
+}
+
+async fn follow(inner: Arc<Inner>, replica: Replica) {
+    let mut snapshots = replica.watch();
+    loop {
+        let snapshot = snapshots.borrow_and_update().clone();
+        inner.apply(&snapshot).await;
+        inner.to_save.send_replace(Some(snapshot));
+        tokio::select! {
+            changed = snapshots.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(FULL_LOOK_EVERY) => {}
+        }
+    }
+}
+
+/// Keeps the faults of the facts equal to what the data plane tells; a fault keeps the moment when it began.
+fn note_faults(facts: &mut Facts, told: Vec<(ListenerId, String)>, now: Timestamp) {
+    let named: BTreeSet<ListenerId> = told.iter().map(|(id, _)| *id).collect();
+    let gone: Vec<_> = facts.faults.keys().filter(|id| !named.contains(id)).copied().collect();
+    for id in gone {
+        facts.faults.remove(&id);
+        tracing::info!(listener = %id, "the listener works now");
+    }
+    for (id, reason) in told {
+        if facts.faults.get(&id).is_none_or(|fault| fault.reason != reason) {
+            tracing::error!(listener = %id, reason, "the listener does not work");
+            facts.faults.insert(id, Fault { reason, since: now });
+        }
+    }
+}
+
+/// Binding is tried again by the data plane itself; what comes of it is reported here.
+async fn report_faults(inner: Arc<Inner>) {
+    let mut told = inner.dataplane.faults();
+    while told.changed().await.is_ok() {
+        let faults = told.borrow_and_update().clone();
+        inner.facts.send_modify(|facts| note_faults(Arc::make_mut(facts), faults, (inner.now)()));
+    }
+}
+
+async fn report_health(inner: Arc<Inner>, mut verdicts: mpsc::UnboundedReceiver<HealthChange>) {
+    let mut batch = Vec::new();
+    while verdicts.recv_many(&mut batch, HEALTH_BATCH).await > 0 {
+        inner.facts.send_modify(|facts| {
+            let health = &mut Arc::make_mut(facts).health;
+            for change in batch.drain(..) {
+                let key = (change.target, change.member);
+                match change.health {
+                    Some(verdict) => health.insert(key, verdict),
+                    None => health.remove(&key),
+                };
+            }
+        });
+    }
+}
+
+/// Writes the newest snapshot to disk, off the way of changes; many changes in a row are written once.
+async fn keep(last_good: LastGood, mut saves: watch::Receiver<Option<Arc<Snapshot>>>) {
+    while saves.changed().await.is_ok() {
+        tokio::time::sleep(SAVE_PAUSE).await;
+        let newest = saves.borrow_and_update().clone();
+        if let Some(snapshot) = newest {
+            write(last_good.clone(), snapshot).await;
+        }
+    }
+}
+
+async fn write(last_good: LastGood, snapshot: Arc<Snapshot>) {
+    let written = tokio::task::spawn_blocking(move || last_good.save(&snapshot)).await;
+    if let Ok(Err(error)) = written {
+        tracing::error!(error = &error as &dyn std::error::Error, "the last good plan could not be written");
+    }
+}
+
+/// A notification may be lost; this look finds what it would have told.
+const FULL_LOOK_EVERY: Duration = Duration::from_secs(30);
+/// Changes come in bursts; a restart within the pause finds the older plan, and the store's feed brings the rest.
+const SAVE_PAUSE: Duration = Duration::from_millis(200);
+const HEALTH_BATCH: usize = 1024;
