@@ -132,7 +132,8 @@ impl Exchange {
                 keep(worker, &mut connection.input, rest);
             }
             let head_only = head.method_kind() == MethodKind::Head;
-            let keep_alive = keep_alive && bodiless;
+            // What follows a CONNECT may be meant for its tunnel.
+            let keep_alive = keep_alive && bodiless && head.method_kind() != MethodKind::Connect;
             Own { answer, router_code, version, head_only, keep_alive, service: service.clone() }
         };
         let early = match (head.method_kind(), head.framing(), &service.target) {
@@ -187,7 +188,7 @@ impl Exchange {
         let replay = if repeatable { worker.buffers.keep(&out) } else { Vec::new() };
         drop(out);
         let Opened { work, stream, state, .. } = opened;
-        Ok(Box::new(Self {
+        let exchange = Self {
             door,
             service,
             work,
@@ -207,7 +208,9 @@ impl Exchange {
             status: 0,
             reusable: false,
             tunnel: None,
-        }))
+        };
+        connection.seat.expire_after(exchange.patience());
+        Ok(Box::new(exchange))
     }
 
     /// Moves both directions on, and keeps the deadline.

@@ -1,0 +1,405 @@
+//! What the tests of this crate stand on: a data plane, members in threads, clients with plain sockets.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "each test file uses its part"
+)]
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU16, AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use dataplane::{Applied, Config, Dataplane};
+use model::{
+    Algorithm, ListenerId, LoadBalancerId, MemberId, PoolId, PoolProtocol, ProjectId, Revision, TargetId,
+    Timestamp, Weight, listener::InsertHeaders,
+};
+pub use plan::ListenerPlan;
+use plan::{Endpoint, HttpPlan, MemberPlan, Plan, ServicePlan, TargetPlan};
+use uuid::Uuid;
+
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A data plane with two workers.
+pub struct Rig {
+    pub dataplane: Dataplane,
+    pub registry: telemetry::Registry,
+    pub runtime: tokio::runtime::Runtime,
+    revision: AtomicU64,
+}
+
+impl Rig {
+    pub fn start() -> Self {
+        Self::with_workers(2)
+    }
+
+    pub fn with_workers(workers: usize) -> Self {
+        let registry = telemetry::Registry::default();
+        let config = Config { workers, ..Config::default() };
+        let now = || {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+            Timestamp::from_millis(since.as_millis() as i64)
+        };
+        let dataplane = dataplane::start(config, registry.clone(), now).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        Self { dataplane, registry, runtime, revision: AtomicU64::new(0) }
+    }
+
+    /// Puts exactly these listeners in force.
+    pub fn apply(&self, listeners: impl IntoIterator<Item = ListenerPlan>) -> Applied {
+        let revision = Revision(self.revision.fetch_add(1, Ordering::Relaxed) + 1);
+        let plan = Arc::new(Plan::of_listeners(revision, listeners));
+        self.runtime.block_on(self.dataplane.apply(plan))
+    }
+
+    /// A data plane with this one listener in force.
+    pub fn serving(listener: ListenerPlan) -> Self {
+        let rig = Self::start();
+        let applied = rig.apply([listener]);
+        assert_eq!(applied, Applied::default());
+        rig
+    }
+}
+
+/// A port that nobody uses, on an address of this test process's own.
+pub fn free_address() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(1);
+    let host = NEXT.fetch_add(1, Ordering::Relaxed);
+    let process = std::process::id();
+    let ip = [127, 100 + (process >> 8) as u8 % 100, process as u8, host as u8 % 250 + 1];
+    TcpListener::bind(SocketAddr::from((ip, 0))).unwrap().local_addr().unwrap()
+}
+
+/// Distinct for the life of a test process.
+pub fn number() -> u128 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed).into()
+}
+
+/// An HTTP listener before these members, with timeouts that a test can wait for.
+pub fn http(address: SocketAddr, members: &[SocketAddr]) -> ListenerPlan {
+    listener(address, members, ServicePlan::Http(http_plan()), PoolProtocol::Http)
+}
+
+/// A TCP listener before these members.
+pub fn tcp(address: SocketAddr, members: &[SocketAddr]) -> ListenerPlan {
+    listener(address, members, ServicePlan::Tcp, PoolProtocol::Tcp)
+}
+
+pub fn http_plan() -> HttpPlan {
+    HttpPlan {
+        request_timeout: Duration::from_secs(5),
+        response_timeout: Duration::from_secs(5),
+        member_retry: true,
+        insert_headers: InsertHeaders::default(),
+        fixed_headers: "X-Forwarded-Proto: http\r\n".to_owned(),
+    }
+}
+
+/// The listener with other HTTP settings.
+pub fn with_http(mut listener: ListenerPlan, change: impl FnOnce(&mut HttpPlan)) -> ListenerPlan {
+    let ServicePlan::Http(http) = &mut listener.service else { panic!("no HTTP listener") };
+    change(http);
+    listener
+}
+
+/// The listener with another target.
+pub fn with_target(mut listener: ListenerPlan, change: impl FnOnce(&mut TargetPlan)) -> ListenerPlan {
+    let mut target = listener.default_target.take().expect("a target");
+    let plain = Arc::get_mut(&mut target).expect("not shared yet");
+    change(plain);
+    listener.default_target = Some(target);
+    listener
+}
+
+pub fn member_plan(address: SocketAddr) -> MemberPlan {
+    MemberPlan {
+        id: MemberId::new(Uuid::from_u128(number())),
+        address,
+        probe_address: address,
+        weight: Weight::of(1),
+    }
+}
+
+fn listener(
+    address: SocketAddr,
+    members: &[SocketAddr],
+    service: ServicePlan,
+    protocol: PoolProtocol,
+) -> ListenerPlan {
+    let id = ListenerId::new(Uuid::from_u128(number()));
+    let target = TargetPlan {
+        id: TargetId { listener: id, pool: PoolId::new(Uuid::from_u128(number())) },
+        protocol,
+        algorithm: Algorithm::RoundRobin,
+        members: members.iter().copied().map(member_plan).collect(),
+        probe: None,
+        all_down_forward: false,
+        drain: None,
+        maglev: None,
+    };
+    ListenerPlan {
+        id,
+        load_balancer: LoadBalancerId::new(Uuid::from_u128(1)),
+        project: ProjectId::new(Uuid::from_u128(1)),
+        endpoints: vec![Endpoint { address }],
+        service,
+        default_target: Some(Arc::new(target)),
+        idle_timeout: Duration::from_secs(30),
+        connect_timeout: Duration::from_secs(5),
+    }
+}
+
+/// A copy of a listener's plan under the same ids, for the next plan.
+pub fn again(listener: &ListenerPlan) -> ListenerPlan {
+    let service = match &listener.service {
+        ServicePlan::Tcp => ServicePlan::Tcp,
+        ServicePlan::Http(http) => ServicePlan::Http(HttpPlan {
+            request_timeout: http.request_timeout,
+            response_timeout: http.response_timeout,
+            member_retry: http.member_retry,
+            insert_headers: http.insert_headers,
+            fixed_headers: http.fixed_headers.clone(),
+        }),
+    };
+    let target = listener.default_target.as_ref().map(|target| {
+        Arc::new(TargetPlan {
+            id: target.id,
+            protocol: target.protocol,
+            algorithm: target.algorithm,
+            members: target.members.clone(),
+            probe: target.probe.clone(),
+            all_down_forward: target.all_down_forward,
+            drain: target.drain,
+            maglev: target.maglev.clone(),
+        })
+    });
+    ListenerPlan {
+        id: listener.id,
+        load_balancer: listener.load_balancer,
+        project: listener.project,
+        endpoints: listener.endpoints.clone(),
+        service,
+        default_target: target,
+        idle_timeout: listener.idle_timeout,
+        connect_timeout: listener.connect_timeout,
+    }
+}
+
+/// A member: a thread per connection, which does what the test says.
+pub struct Member {
+    pub address: SocketAddr,
+    /// Connections accepted.
+    pub connections: Arc<AtomicU64>,
+    /// Heads of requests seen by [`Member::http`].
+    pub heads: Arc<Mutex<Vec<String>>>,
+}
+
+impl Member {
+    /// A member that does this with each connection.
+    pub fn start(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
+        Self::at("127.0.0.1:0".parse().unwrap(), serve)
+    }
+
+    pub fn at(address: SocketAddr, serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
+        let socket = TcpListener::bind(address).unwrap();
+        let address = socket.local_addr().unwrap();
+        let connections = Arc::new(AtomicU64::new(0));
+        let (serve, counted) = (Arc::new(serve), connections.clone());
+        thread::spawn(move || {
+            for stream in socket.incoming().flatten() {
+                counted.fetch_add(1, Ordering::SeqCst);
+                let serve = serve.clone();
+                stream.set_read_timeout(Some(PATIENCE * 3)).unwrap();
+                stream.set_nodelay(true).unwrap();
+                thread::spawn(move || serve(stream));
+            }
+        });
+        Self { address, connections, heads: Arc::default() }
+    }
+
+    /// A member that answers each request with these bytes, and keeps the connection until the client closes it.
+    pub fn http(answer: impl Fn(&Request) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        let heads: Arc<Mutex<Vec<String>>> = Arc::default();
+        let seen = heads.clone();
+        let member = Self::start(move |stream| {
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let mut writer = stream;
+            while let Some(request) = Request::read(&mut reader) {
+                seen.lock().unwrap().push(request.head.clone());
+                if writer.write_all(&answer(&request)).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { heads, ..member }
+    }
+
+    /// A member that answers 200 with its name.
+    pub fn named(name: &'static str) -> Self {
+        Self::http(move |_| ok(name))
+    }
+
+    pub fn connection_count(&self) -> u64 {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+/// A response with a body and nothing else.
+pub fn ok(body: &str) -> Vec<u8> {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+}
+
+/// A request or response as read from a socket.
+#[derive(Debug)]
+pub struct Request {
+    /// All lines up to the empty one.
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    /// Reads one message: head, then a body by Content-Length or chunks. None at the end of the connection.
+    pub fn read(reader: &mut impl BufRead) -> Option<Self> {
+        let head = read_head(reader)?;
+        let body = match header(&head, "content-length") {
+            Some(length) => read_exactly(reader, length.parse().unwrap())?,
+            None if header(&head, "transfer-encoding").is_some() => read_chunks(reader)?,
+            None => Vec::new(),
+        };
+        Some(Self { head, body })
+    }
+
+    pub fn status(&self) -> u16 {
+        self.head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default()
+    }
+
+    pub fn header(&self, name: &str) -> Option<String> {
+        header(&self.head, name)
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+}
+
+pub fn read_head(reader: &mut impl BufRead) -> Option<String> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head).ok()? == 0 {
+            return None;
+        }
+    }
+    Some(head)
+}
+
+pub fn header(head: &str, name: &str) -> Option<String> {
+    let lines: Vec<_> = head
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_once(": "))
+        .filter(|(key, _)| key.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.to_owned())
+        .collect();
+    assert!(lines.len() <= 1, "{name} is there {} times: {head}", lines.len());
+    lines.into_iter().next()
+}
+
+fn read_exactly(reader: &mut impl Read, length: usize) -> Option<Vec<u8>> {
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some(body)
+}
+
+fn read_chunks(reader: &mut impl BufRead) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let size = usize::from_str_radix(line.trim_end(), 16).ok()?;
+        if size == 0 {
+            while line != "\r\n" {
+                line.clear();
+                if reader.read_line(&mut line).ok()? == 0 {
+                    return None;
+                }
+            }
+            return Some(body);
+        }
+        body.extend(read_exactly(reader, size)?);
+        reader.read_line(&mut line).ok()?;
+    }
+}
+
+/// A client's connection.
+pub struct Client {
+    pub stream: TcpStream,
+    pub reader: BufReader<TcpStream>,
+}
+
+impl Client {
+    pub fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { reader: BufReader::new(stream.try_clone().unwrap()), stream }
+    }
+
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).unwrap();
+    }
+
+    /// Reads one response with its body.
+    pub fn response(&mut self) -> Request {
+        Request::read(&mut self.reader).expect("a response")
+    }
+
+    /// Sends a request and reads its response.
+    pub fn ask(&mut self, request: impl AsRef<[u8]>) -> Request {
+        self.send(request);
+        self.response()
+    }
+
+    pub fn get(&mut self, path: &str) -> Request {
+        self.ask(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"))
+    }
+
+    /// Everything up to the end of the connection; panics when it does not end in time.
+    pub fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        self.reader.read_to_end(&mut rest).unwrap();
+        rest
+    }
+
+    /// Whether the connection ended with a reset.
+    pub fn is_reset(&mut self) -> bool {
+        let mut rest = Vec::new();
+        match self.reader.read_to_end(&mut rest) {
+            Ok(_) => false,
+            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+        }
+    }
+}
+
+/// One GET on a connection of its own.
+pub fn get(address: SocketAddr) -> Request {
+    Client::connect(address).get("/")
+}
+
+/// Polls until it holds, or panics.
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        thread::park_timeout(Duration::from_millis(5));
+    }
+}
