@@ -16,12 +16,29 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Serve traffic and the API
+    Up(Up),
     /// Check a configuration file and print all mistakes
     Check(ConfigFile),
     /// Print objects of a running server
     Get(Get),
     /// Print the version
     Version,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    pub(crate) file: ConfigFile,
+    /// Where everything is kept [default: data]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Where the API is served; port 0 picks a free one [default: 127.0.0.1:8780]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) listen: Option<String>,
+    /// Add two sample members and a load balancer, and print the command that shows it working
+    #[arg(long)]
+    pub(crate) demo: bool,
 }
 
 #[derive(Args, Debug)]

@@ -21,7 +21,7 @@ use model::{AccessKeyId, Name, ProjectId, QuotaKey, Secret};
 
 pub(crate) use network::{NetworkConfig, SubnetConfig};
 use reader::{Mistake, Mistakes, Section};
-pub(crate) use user::{KeyPair, UserConfig};
+pub(crate) use user::{FIRST_ADMINISTRATOR, UserConfig};
 
 /// Everything that can be configured, checked.
 #[derive(Clone, Debug)]

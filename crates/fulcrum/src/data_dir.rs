@@ -10,7 +10,6 @@ use std::{
 /// The data directory, held until dropped.
 #[derive(Debug)]
 pub(crate) struct DataDir {
-    path: PathBuf,
     /// Locked as long as it is open.
     _lock: File,
 }
@@ -43,15 +42,10 @@ impl DataDir {
             OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path.join("lock"));
         let lock = lock.map_err(unusable)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Self { _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(BadDataDir::InUse { path: path.to_owned() }),
             Err(TryLockError::Error(source)) => Err(unusable(source)),
         }
-    }
-
-    /// The directory.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
     }
 }
 
@@ -88,8 +82,8 @@ mod tests {
         fs::create_dir(&old).unwrap();
         fs::set_permissions(&old, fs::Permissions::from_mode(0o755)).unwrap();
         for path in [new, old] {
-            let data = DataDir::open(&path).unwrap();
-            assert_eq!(mode(data.path()), 0o700, "{}", path.display());
+            DataDir::open(&path).unwrap();
+            assert_eq!(mode(&path), 0o700, "{}", path.display());
         }
     }
 

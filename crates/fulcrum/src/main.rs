@@ -8,7 +8,11 @@ mod client;
 mod config;
 mod credentials;
 mod data_dir;
+mod demo;
 mod get;
+mod logging;
+mod signals;
+mod up;
 
 use std::{io::Write, process::ExitCode};
 
@@ -37,13 +41,16 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             say("fulcrum: the configuration is fine")
         }
         Command::Get(wish) => get::get(&wish),
+        Command::Up(options) => up::up(&options),
         Command::Version => say(&format!("fulcrum {}", env!("CARGO_PKG_VERSION"))),
     }
 }
 
-/// Writes a line of a command's own output.
+/// Writes a line of a command's own output. A reader that has seen enough (`| head`) is no error.
 fn say(line: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}")?;
-    Ok(out.flush()?)
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
 }

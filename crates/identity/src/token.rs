@@ -33,13 +33,6 @@ impl TokenKey {
         Self(bytes)
     }
 
-    /// A key derived from a longer-lived secret, so that one file holds all secrets of an installation.
-    pub fn derived_from(secret: &[u8]) -> Self {
-        let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes a key of any length");
-        mac.update(b"fulcrum token key 1");
-        Self(mac.finalize().into_bytes().into())
-    }
-
     fn mac(&self, signed: &str) -> Hmac<Sha256> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
         mac.update(signed.as_bytes());
@@ -201,13 +194,6 @@ mod tests {
             assert_eq!(check(&KEY, ISSUED, text), Err(expect), "{why}");
         }
         assert_eq!(check(&TokenKey::new([4; 32]), ISSUED, &token), Err(BadToken::Forged), "another key");
-    }
-
-    #[test]
-    fn a_derived_key_depends_on_its_secret_only() {
-        let token = issue(&TokenKey::derived_from(b"a"), &project());
-        assert!(check(&TokenKey::derived_from(b"a"), ISSUED, &token).is_ok());
-        assert_eq!(check(&TokenKey::derived_from(b"b"), ISSUED, &token), Err(BadToken::Forged));
     }
 
     #[test]

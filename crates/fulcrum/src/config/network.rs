@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net};
 use model::Name;
 
 use super::{names, reader::Section};
@@ -169,6 +169,8 @@ fn default_networks() -> Vec<NetworkConfig> {
 
 #[cfg(test)]
 mod tests {
+    use ipnet::Ipv6Net;
+
     use super::*;
 
     #[test]

@@ -211,8 +211,13 @@ impl<'t, 'm> Section<'t, 'm> {
         if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
     }
 
-    fn legal(&self, key: &str) -> &'static str {
-        keys::find(&self.full(key)).map_or("one of the documented values", |key| key.legal)
+    /// The legal values of a key and its default.
+    fn legal(&self, key: &str) -> String {
+        match keys::find(&self.full(key)) {
+            Some(key) if matches!(key.default, "" | "required") => key.legal.to_owned(),
+            Some(key) => format!("{} (default: {})", key.legal, key.default),
+            None => "one of the documented values".to_owned(),
+        }
     }
 }
 

@@ -231,6 +231,7 @@ fn each_rule_has_its_own_words() {
         ("a short password", "[[users]]\nname = \"a\"\npassword = \"short\"", "8 to 128"),
         ("an unknown role", "[[users]]\nname = \"a\"\nrole = \"root\"", "reader, member or admin"),
         ("a user twice", "[[users]]\nname = \"a\"\n[[users]]\nname = \"a\"", "used twice"),
+        ("the first administrator", "[[users]]\nname = \"admin\"", "first administrator"),
         ("no TOML", "listen = \n", "no TOML"),
     ] {
         let told = mistakes(text);

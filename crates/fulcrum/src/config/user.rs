@@ -28,6 +28,9 @@ pub(crate) struct KeyPair {
     pub(crate) secret_key: Secret,
 }
 
+/// The login name of the administrator that the first start makes.
+pub(crate) const FIRST_ADMINISTRATOR: &str = "admin";
+
 /// The users of the document; mistakes are noted, and users with one are left out.
 pub(super) fn read(root: &mut Section<'_, '_>) -> Vec<UserConfig> {
     let mut users: Vec<UserConfig> = Vec::new();
@@ -37,6 +40,10 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Vec<UserConfig> {
         if let Some(user) = user {
             if users.iter().any(|other| other.name == user.name) {
                 section.mistake(at, format!("users.name = {:?} is used twice", user.name.as_str()));
+            }
+            if user.name.as_str() == FIRST_ADMINISTRATOR {
+                section
+                    .mistake(at, "users.name = \"admin\" is the first administrator's; choose another name");
             }
             let key = |user: &UserConfig| user.key.as_ref().map(|pair| pair.access_key.clone());
             if key(&user).is_some() && users.iter().any(|other| key(other) == key(&user)) {

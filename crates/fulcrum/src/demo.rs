@@ -1,0 +1,240 @@
+//! `--demo`: two sample members and a load balancer before them, so that a first look needs nothing else.
+//!
+//! The members are tiny servers inside this process, on two addresses at the end of the default subnet; each answers with its name. The
+//! load balancer is made through `control` as the first administrator would make it, and kept: a second start finds it.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
+
+use anyhow::{Context, bail};
+use axum::Router;
+use control::Control;
+use identity::Caller;
+use ipnet::IpNet;
+use model::{
+    Algorithm, ConnectTimeout, Description, IdleTimeout, Listener, LoadBalancer, Name, NewHealthMonitor,
+    NewListener, NewLoadBalancer, NewMember, NewPool, Pool, PoolProtocol, Port, ProbeInterval,
+    ProbeThreshold, ProbeTimeout, SubnetId, TargetOverride, Weight,
+    health_monitor::{ExpectedStatuses, HttpProbe, MonitorType, ProbeMethod, ProbePath},
+    listener::{HttpService, InsertHeaders, Service},
+    load_balancer::{Protection, WafFailure},
+    pool::{IpVersion, PoolKind},
+    target::ProbeSettings,
+};
+use tokio::net::TcpListener;
+
+/// The name of everything that the demo makes.
+const NAME: &str = "demo";
+/// The port of the demo's listener; above 1023, so that no privilege is needed.
+const PORT: Port = Port::of(8080);
+/// The port of the sample members.
+const MEMBER_PORT: Port = Port::of(8081);
+
+/// The sample members, which answer as long as the process lives. They start before traffic does, so that their first probe finds them.
+pub(crate) struct Members([IpAddr; 2]);
+
+impl Members {
+    /// Serves them on two addresses near the end of the subnet, where automatic VIPs come last. The addresses must be this machine's
+    /// without configuration.
+    pub(crate) async fn serve(subnet: &IpNet) -> anyhow::Result<Self> {
+        let IpAddr::V4(broadcast) = subnet.broadcast() else {
+            bail!("--demo needs an IPv4 subnet first in the configuration; there is {subnet}");
+        };
+        if !broadcast.is_loopback() || subnet.prefix_len() > 28 {
+            bail!("--demo needs a first subnet of /28 or larger inside 127.0.0.0/8; it is {subnet}");
+        }
+        let addresses = [3, 2].map(|before| Ipv4Addr::from_bits(broadcast.to_bits() - before).into());
+        for (at, address) in addresses.iter().enumerate() {
+            serve_member(*address, at + 1).await?;
+        }
+        Ok(Self(addresses))
+    }
+
+    /// Makes the load balancer before them, as far as it is missing, and answers the command line that shows it.
+    pub(crate) async fn balance(
+        &self,
+        control: &Control,
+        caller: &Caller,
+        subnet: SubnetId,
+        zone: &str,
+    ) -> anyhow::Result<String> {
+        let load_balancer = load_balancer(control, caller, subnet, zone).await?;
+        let listener = listener(control, caller, &load_balancer).await?;
+        let pool = pool(control, caller, &load_balancer, &listener).await?;
+        for (at, address) in self.0.iter().enumerate() {
+            member(control, caller, &pool, subnet, *address, at + 1).await?;
+        }
+        let Some(vip) = load_balancer.vips().next() else {
+            bail!(
+                "the demo load balancer has lost its address; give it one again, or delete it and start anew"
+            );
+        };
+        Ok(format!("curl http://{}/", SocketAddr::new(vip, listener.port.value())))
+    }
+}
+
+async fn serve_member(address: IpAddr, number: usize) -> anyhow::Result<()> {
+    let at = SocketAddr::new(address, MEMBER_PORT.value());
+    let listener = TcpListener::bind(at).await.with_context(|| {
+        format!("the sample member cannot listen on {at}; is another demo running? leave --demo out")
+    })?;
+    let app = Router::new().fallback(move || async move { format!("Hello from sample member {number}\n") });
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    Ok(())
+}
+
+async fn load_balancer(
+    control: &Control,
+    caller: &Caller,
+    subnet: SubnetId,
+    zone: &str,
+) -> anyhow::Result<Arc<LoadBalancer>> {
+    let view = control.view(caller);
+    let mut ours = view.snapshot.load_balancers().values().filter(|found| found.project == caller.project);
+    if let Some(found) = ours.find(|found| found.name.as_str() == NAME) {
+        return Ok(found.clone());
+    }
+    let new = NewLoadBalancer {
+        name: name(NAME)?,
+        description: Description::try_from("made by fulcrum up --demo")?,
+        admin_up: true,
+        network: None,
+        vip_subnet: Some(subnet),
+        vip_address: None,
+        vip_v6_subnet: None,
+        vip_v6_address: None,
+        zones: vec![zone.to_owned()],
+        l4_flavor: None,
+        l7_flavor: None,
+        member_subnets: Vec::new(),
+        ip_targets: false,
+        deletion_protection: false,
+        protection: Protection::None,
+        waf_failure: WafFailure::Forward,
+        enterprise_project: None,
+        tags: Vec::new(),
+    };
+    Ok(control::load_balancer_create(control, caller, new).await?)
+}
+
+async fn listener(
+    control: &Control,
+    caller: &Caller,
+    load_balancer: &LoadBalancer,
+) -> anyhow::Result<Arc<Listener>> {
+    let view = control.view(caller);
+    if let Some(found) =
+        view.snapshot.listeners_of(load_balancer.id).find(|found| found.name.as_str() == NAME)
+    {
+        return Ok(found.clone());
+    }
+    let service = Service::Http(HttpService {
+        request_timeout: HttpService::EXCHANGE_TIMEOUT_DEFAULT,
+        response_timeout: HttpService::EXCHANGE_TIMEOUT_DEFAULT,
+        member_retry: true,
+        insert_headers: InsertHeaders::default(),
+        gzip: false,
+        http2: false,
+        enhanced_policies: false,
+    });
+    let new = NewListener {
+        load_balancer: load_balancer.id,
+        name: name(NAME)?,
+        description: Description::default(),
+        admin_up: true,
+        port: PORT,
+        service,
+        default_pool: None,
+        target: TargetOverride::default(),
+        idle_timeout: IdleTimeout::of(60),
+        connect_timeout: ConnectTimeout::of(5),
+        transparent_client_ip: true,
+        connections_max: 0,
+        connections_per_second_max: 0,
+        protection: Protection::None,
+        tags: Vec::new(),
+    };
+    Ok(control::listener_create(control, caller, new).await?)
+}
+
+async fn pool(
+    control: &Control,
+    caller: &Caller,
+    load_balancer: &LoadBalancer,
+    listener: &Listener,
+) -> anyhow::Result<Arc<Pool>> {
+    let view = control.view(caller);
+    if let Some(found) = listener.default_pool.and_then(|id| view.snapshot.pool(id)) {
+        return Ok(found.clone());
+    }
+    let new = NewPool {
+        name: name(NAME)?,
+        description: Description::default(),
+        admin_up: true,
+        protocol: PoolProtocol::Http,
+        algorithm: Algorithm::RoundRobin,
+        stickiness: None,
+        ip_version: IpVersion::V4,
+        slow_start: None,
+        member_deletion_protection: false,
+        network: None,
+        kind: PoolKind::Any,
+        any_port: false,
+        drain: None,
+        all_down_forward: false,
+        load_balancer: Some(load_balancer.id),
+        listener: Some(listener.id),
+        protection: Protection::None,
+        enterprise_project: None,
+    };
+    let pool = control::pool_create(control, caller, new).await?;
+    let probe = ProbeSettings {
+        kind: MonitorType::Http,
+        interval: ProbeInterval::of(5),
+        timeout: ProbeTimeout::of(3),
+        rise: ProbeThreshold::of(2),
+        fall: ProbeThreshold::of(3),
+        port: None,
+        http: HttpProbe {
+            method: ProbeMethod::Get,
+            path: ProbePath::root(),
+            host: None,
+            expected: ExpectedStatuses::ok(),
+        },
+    };
+    let new = NewHealthMonitor { pool: pool.id, name: name(NAME)?, admin_up: true, probe };
+    control::health_monitor_create(control, caller, new).await?;
+    Ok(pool)
+}
+
+async fn member(
+    control: &Control,
+    caller: &Caller,
+    pool: &Pool,
+    subnet: SubnetId,
+    address: IpAddr,
+    number: usize,
+) -> anyhow::Result<()> {
+    let view = control.view(caller);
+    let is_there = |found: &Arc<model::Member>| found.address == address && found.port == Some(MEMBER_PORT);
+    if view.snapshot.members_of(pool.id).any(is_there) {
+        return Ok(());
+    }
+    let new = NewMember {
+        name: name(&format!("{NAME}-{number}"))?,
+        address,
+        port: Some(MEMBER_PORT),
+        weight: Weight::of(1),
+        subnet: Some(subnet),
+        zone: None,
+        admin_up: true,
+    };
+    control::member_create(control, caller, pool.id, new).await?;
+    Ok(())
+}
+
+fn name(text: &str) -> anyhow::Result<Name> {
+    Ok(Name::try_from(text)?)
+}
