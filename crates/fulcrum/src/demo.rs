@@ -6,6 +6,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
@@ -14,16 +15,16 @@ use control::Control;
 use identity::Caller;
 use ipnet::IpNet;
 use model::{
-    Algorithm, ConnectTimeout, Description, IdleTimeout, Listener, LoadBalancer, Name, NewHealthMonitor,
-    NewListener, NewLoadBalancer, NewMember, NewPool, Pool, PoolProtocol, Port, ProbeInterval,
-    ProbeThreshold, ProbeTimeout, SubnetId, TargetOverride, Weight,
+    Algorithm, ConnectTimeout, Description, Facts, IdleTimeout, Listener, LoadBalancer, Name,
+    NewHealthMonitor, NewListener, NewLoadBalancer, NewMember, NewPool, Pool, PoolProtocol, Port,
+    ProbeInterval, ProbeThreshold, ProbeTimeout, SubnetId, TargetId, TargetOverride, Weight,
     health_monitor::{ExpectedStatuses, HttpProbe, MonitorType, ProbeMethod, ProbePath},
     listener::{HttpService, InsertHeaders, Service},
     load_balancer::{Protection, WafFailure},
     pool::{IpVersion, PoolKind},
     target::ProbeSettings,
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 
 /// The name of everything that the demo makes.
 const NAME: &str = "demo";
@@ -31,6 +32,8 @@ const NAME: &str = "demo";
 const PORT: Port = Port::of(8080);
 /// The port of the sample members.
 const MEMBER_PORT: Port = Port::of(8081);
+/// How long the first probes may take.
+const PROBE_WAIT: Duration = Duration::from_secs(10);
 
 /// The sample members, which answer as long as the process lives. They start before traffic does, so that their first probe finds them.
 pub(crate) struct Members([IpAddr; 2]);
@@ -59,6 +62,7 @@ impl Members {
         caller: &Caller,
         subnet: SubnetId,
         zone: &str,
+        facts: &watch::Receiver<Arc<Facts>>,
     ) -> anyhow::Result<String> {
         let load_balancer = load_balancer(control, caller, subnet, zone).await?;
         let listener = listener(control, caller, &load_balancer).await?;
@@ -66,12 +70,29 @@ impl Members {
         for (at, address) in self.0.iter().enumerate() {
             member(control, caller, &pool, subnet, *address, at + 1).await?;
         }
+        first_verdicts(control, caller, TargetId { listener: listener.id, pool: pool.id }, facts).await;
         let Some(vip) = load_balancer.vips().next() else {
             bail!(
                 "the demo load balancer has lost its address; give it one again, or delete it and start anew"
             );
         };
         Ok(format!("curl http://{}/", SocketAddr::new(vip, listener.port.value())))
+    }
+}
+
+/// Waits, for a while, until the members were probed: before that nobody would answer the line that is printed.
+async fn first_verdicts(
+    control: &Control,
+    caller: &Caller,
+    target: TargetId,
+    facts: &watch::Receiver<Arc<Facts>>,
+) {
+    let snapshot = control.view(caller).snapshot;
+    let members: Vec<_> = snapshot.members_of(target.pool).map(|member| member.id).collect();
+    let mut facts = facts.clone();
+    let probed = facts.wait_for(|facts| members.iter().all(|id| facts.health.contains_key(&(target, *id))));
+    if tokio::time::timeout(PROBE_WAIT, probed).await.is_err() {
+        tracing::warn!("the sample members are not probed yet");
     }
 }
 

@@ -150,8 +150,8 @@ async fn start_control_plane(
     say(&format!("fulcrum: ready {}", credentials.endpoint))?;
     if let (Some(sample), Some(zone)) = (sample, config.zones.first()) {
         let (subnet, caller) = (credentials.subnet_id.parse()?, wanted.account.caller("demo"));
-        let line =
-            sample.balance(&control, &caller, subnet, zone).await.context("the demo cannot be set up")?;
+        let line = sample.balance(&control, &caller, subnet, zone, &traffic.facts).await;
+        let line = line.context("the demo cannot be set up")?;
         say(&format!("fulcrum: demo   {line}"))?;
     }
     Ok(())
