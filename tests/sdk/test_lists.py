@@ -24,11 +24,15 @@ DERIVED = {
     ("ListPools", "connection_drain"): lambda w: "true",
     ("ListAllMembers", "pool_id"): lambda w: w["pool"],
     ("ListAllMembers", "loadbalancer_id"): lambda w: w["lb"],
+    # Members and monitors do not show it; it is their pool's.
+    ("ListMembers", "enterprise_project_id"): lambda w: "0",
+    ("ListAllMembers", "enterprise_project_id"): lambda w: "0",
+    ("ListHealthMonitors", "enterprise_project_id"): lambda w: "0",
 }
 # What the world's objects have nothing of: such a filter finds none of them, whatever it asks.
 NOTHING = {"ipv6_vip_port_id", "ipv6_vip_address", "ipv6_vip_virsubnet_id", "eips", "publicips", "global_eips", "l4_scale_flavor_id",
            "l7_scale_flavor_id", "billing_info", "member_device_id", "member_instance_id", "log_topic_id", "log_group_id",
-           "default_tls_container_ref", "client_ca_tls_container_ref", "instance_id", "quic_cid_len", "quic_cid_offset"}
+           "default_tls_container_ref", "client_ca_tls_container_ref", "tls_ciphers_policy", "instance_id", "quic_cid_len", "quic_cid_offset"}
 STRUCTS = {"eips": "ip_version=4", "publicips": "ip_version=4", "global_eips": "ip_version=4"}
 # Switches of the list itself: they choose nothing among living objects.
 SWITCHES = {"include_recycle_bin", "list_all"}
