@@ -1,9 +1,10 @@
 //! The identity API that SDKs and command-line clients log in with: a small part of Keystone v3 (huawei/auth.md sections 4 and 5).
 //!
-//! What is here: versions, login by password, checking a token, and the lists of the caller's projects and domains. Users,
+//! What is here: versions, login, checking a token, and the lists of the caller's projects and domains. Users,
 //! projects and roles are not made here; the operator's configuration names them.
 
 mod catalogue;
+mod login;
 mod projects;
 mod tokens;
 
@@ -16,7 +17,7 @@ use serde_json::json;
 use crate::{
     Api,
     authenticate::{Known, Unauthenticated, authenticate},
-    body, errors,
+    body, errors, throttle,
 };
 
 /// A request of the identity API, its body read.
@@ -75,7 +76,13 @@ pub(crate) async fn answer(api: &Api, below: &str, request: Request, origin: &Or
         "v3/auth/domains" => projects::my_domains(&call),
         _ => projects::list(&call),
     };
-    answer.unwrap_or_else(|Refused(status, message)| errors::keystone(status, &message))
+    answer.unwrap_or_else(|Refused(status, message)| match status {
+        StatusCode::TOO_MANY_REQUESTS => {
+            errors::retry_after(errors::keystone(status, &message), throttle::FORGIVE_EVERY.as_secs())
+        }
+        StatusCode::SERVICE_UNAVAILABLE => errors::retry_after(errors::keystone(status, &message), 1),
+        _ => errors::keystone(status, &message),
+    })
 }
 
 impl Call<'_> {

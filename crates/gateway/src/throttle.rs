@@ -23,7 +23,7 @@ const FAILURES_PER_USER: u32 = 10;
 /// Failures of all user names from one source that are let through at once.
 const FAILURES_PER_SOURCE: u32 = 100;
 /// Time after which one failure is forgotten.
-const FORGIVE_EVERY: Duration = Duration::from_secs(6);
+pub(crate) const FORGIVE_EVERY: Duration = Duration::from_secs(6);
 /// Most counts that are kept.
 const ENTRIES_MAX: usize = 8192;
 /// Passwords that are hashed at a time.
@@ -57,17 +57,12 @@ impl Logins {
         Self { failures: Mutex::new(HashMap::new()), hashing: Semaphore::new(HASHES_AT_ONCE) }
     }
 
-    /// Whether a login may be tried now; else when it may.
-    pub(crate) fn allow(&self, source: Option<IpAddr>, user: &str, now: Instant) -> Result<(), Duration> {
+    /// Whether a login may be tried now; if not, it may after [`FORGIVE_EVERY`].
+    pub(crate) fn allow(&self, source: Option<IpAddr>, user: &str, now: Instant) -> bool {
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         let over = |key: &Key, max: u32| failures.get(key).is_some_and(|counted| counted.now(now) >= max);
-        if over(&(source, Some(shortened(user))), FAILURES_PER_USER)
-            || over(&(source, None), FAILURES_PER_SOURCE)
-        {
-            Err(FORGIVE_EVERY)
-        } else {
-            Ok(())
-        }
+        !over(&(source, Some(shortened(user))), FAILURES_PER_USER)
+            && !over(&(source, None), FAILURES_PER_SOURCE)
     }
 
     /// A login failed.
@@ -121,13 +116,13 @@ mod tests {
     async fn a_guesser_is_stopped_and_others_are_not() {
         let (logins, now) = (Logins::new(), Instant::now());
         for attempt in 0..FAILURES_PER_USER {
-            assert!(logins.allow(HERE, "ada", now).is_ok(), "attempt {attempt}");
+            assert!(logins.allow(HERE, "ada", now), "attempt {attempt}");
             logins.failed(HERE, "ada", now);
         }
-        assert_eq!(logins.allow(HERE, "ada", now), Err(FORGIVE_EVERY));
-        assert!(logins.allow(HERE, "bob", now).is_ok(), "another user");
-        assert!(logins.allow(THERE, "ada", now).is_ok(), "another source");
-        assert!(logins.allow(HERE, "ada", now + FORGIVE_EVERY).is_ok(), "one is forgiven in time");
+        assert!(!logins.allow(HERE, "ada", now));
+        assert!(logins.allow(HERE, "bob", now), "another user");
+        assert!(logins.allow(THERE, "ada", now), "another source");
+        assert!(logins.allow(HERE, "ada", now + FORGIVE_EVERY), "one is forgiven in time");
     }
 
     #[tokio::test(start_paused = true)]
@@ -136,15 +131,15 @@ mod tests {
         (1..FAILURES_PER_USER).for_each(|_| logins.failed(HERE, "ada", now));
         logins.succeeded(HERE, "ada");
         logins.failed(HERE, "ada", now);
-        assert!(logins.allow(HERE, "ada", now).is_ok());
+        assert!(logins.allow(HERE, "ada", now));
     }
 
     #[tokio::test(start_paused = true)]
     async fn trying_many_names_is_stopped_by_source() {
         let (logins, now) = (Logins::new(), Instant::now());
         (0..FAILURES_PER_SOURCE).for_each(|n| logins.failed(HERE, &n.to_string(), now));
-        assert!(logins.allow(HERE, "ada", now).is_err());
-        assert!(logins.allow(THERE, "ada", now).is_ok());
+        assert!(!logins.allow(HERE, "ada", now));
+        assert!(logins.allow(THERE, "ada", now));
     }
 
     #[tokio::test(start_paused = true)]
@@ -155,6 +150,6 @@ mod tests {
             logins.failed(THERE, &n.to_string(), now);
         }
         assert!(logins.failures.lock().unwrap().len() <= ENTRIES_MAX);
-        assert!(logins.allow(HERE, "ada", now).is_err());
+        assert!(!logins.allow(HERE, "ada", now));
     }
 }

@@ -193,6 +193,11 @@ pub fn sign(
     Ok(Authorization { access_key: access_key.clone(), signed_headers, signature }.to_string())
 }
 
+/// Whether a text is that secret. Compared by hash and in constant time, so neither length nor beginning can be measured.
+pub fn is_secret(secret: &Secret, given: &str) -> bool {
+    Sha256::digest(secret.reveal()).ct_eq(&Sha256::digest(given)).into()
+}
+
 /// A moment as `X-Sdk-Date` writes it.
 pub fn date(at: Timestamp) -> String {
     time::OffsetDateTime::from_unix_timestamp(at.seconds())

@@ -1,24 +1,22 @@
-//! Logging in by password, and checking a token.
-//!
-//! A login that fails says nothing about why: an unknown user costs the same time and gets the same answer as a wrong password.
-//! Other methods of Keystone (token, application credential, access key) are refused in words.
+//! Issuing a token to whoever proved who they are, and checking one.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::response::Response;
 use hyper::{StatusCode, header::HeaderValue};
 use identity::{
     access::role_name,
-    password,
     token::{self, Claims, Scope},
 };
-use model::{Domain, Project, ProjectId, Role, Secret, Snapshot, Timestamp, User};
-use serde::Deserialize;
+use model::{Domain, Project, ProjectId, Role, Snapshot, Timestamp, User};
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
-use tokio::time::Instant;
 
-use super::{Call, Refused, catalogue::catalogue};
+use super::{
+    Call, Refused,
+    catalogue::catalogue,
+    login::{self, Proved, ScopeWish},
+};
 use crate::{
     authenticate::{self, AUTH_TOKEN},
     errors,
@@ -26,49 +24,16 @@ use crate::{
 
 const SUBJECT_TOKEN: &str = "x-subject-token";
 
-/// How long a login may wait for its turn to be hashed.
-const HASHING_WAIT: Duration = Duration::from_secs(10);
-
-/// Most characters of a user name or password that is looked at.
-const SECRET_MAX: usize = 4096;
-
 /// `POST /v3/auth/tokens`.
 pub(super) async fn issue(call: &Call<'_>) -> Result<Response, Refused> {
-    let Envelope { auth } = serde_json::from_slice(&call.body)
-        .map_err(|error| Refused::bad(format!("the body is not a login by password: {error}")))?;
-    let (user, secret) = auth.identity.password_user()?;
+    let (proof, scope) = login::read(&call.body)?;
     let snapshot = call.api.snapshot();
-    let found = user.find(&snapshot);
-    let user_name = user.id.as_deref().or(user.name.as_deref()).unwrap_or_default();
-    let (source, logins) = (call.origin.source_ip, &call.api.logins);
-    if let Err(wait) = logins.allow(source, user_name, Instant::now()) {
-        let refused =
-            errors::keystone(StatusCode::TOO_MANY_REQUESTS, "Too many failed logins; wait a little.");
-        return Ok(errors::retry_after(refused, wait.as_secs()));
-    }
-    if !fits(call, found.as_deref(), secret).await? {
-        logins.failed(source, user_name, Instant::now());
-        tracing::info!(
-            request_id = call.origin.request_id,
-            ?source,
-            user = user_name,
-            known = found.is_some(),
-            "login refused"
-        );
-        return Err(Refused::unauthorized());
-    }
-    let user = found.ok_or_else(Refused::unauthorized)?;
-    logins.succeeded(source, user_name);
-    let scope = scope_of(auth.scope, &user, &snapshot)?;
+    let Proved { user, methods, expires } = proof.check(call, &snapshot).await?;
+    let scope = scope_of(scope, &user, &snapshot)?;
     let issued = authenticate::now();
-    let claims = Claims {
-        user: user.id,
-        scope,
-        methods: vec!["password".to_owned()],
-        issued,
-        expires: Timestamp::from_millis(issued.millis() + token::LIFE_MS),
-        nonce: uuid::Uuid::new_v4().simple().to_string(),
-    };
+    let expires = expires.unwrap_or(Timestamp::from_millis(issued.millis() + token::LIFE_MS));
+    let nonce = uuid::Uuid::new_v4().simple().to_string();
+    let claims = Claims { user: user.id, scope, methods, issued, expires, nonce };
     let token = token::issue(&call.api.token_key, &claims);
     let body = described(call, &claims, &user, &snapshot).ok_or_else(Refused::unauthorized)?;
     let mut answer = errors::json_answer(StatusCode::CREATED, &body);
@@ -102,16 +67,6 @@ pub(super) fn show(call: &Call<'_>) -> Result<Response, Refused> {
     answer.headers_mut().insert(SUBJECT_TOKEN, value);
     answer.headers_mut().insert("vary", HeaderValue::from_name(AUTH_TOKEN.parse().expect("a header name")));
     Ok(answer)
-}
-
-/// Whether a password is the user's; takes the same time when there is no user. Runs beside the event loop.
-async fn fits(call: &Call<'_>, user: Option<&User>, secret: Secret) -> Result<bool, Refused> {
-    let busy = || Refused(StatusCode::SERVICE_UNAVAILABLE, "Too many logins at once; try again.".to_owned());
-    let hash = user.filter(|user| user.enabled).and_then(|user| user.password_hash.clone());
-    let hash = hash.unwrap_or_else(|| password::NOBODY.to_owned());
-    let turn = tokio::time::timeout(HASHING_WAIT, call.api.logins.hashing.acquire()).await;
-    let _turn = turn.map_err(|_| busy())?.map_err(|_| busy())?;
-    tokio::task::spawn_blocking(move || password::verify(secret.reveal(), &hash)).await.map_err(|_| busy())
 }
 
 /// The scope that was asked for, if the user holds a role there; without a wish, the first enabled project of the user.
@@ -192,114 +147,4 @@ fn written(at: Timestamp) -> String {
         format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
     let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.millis()) * 1_000_000);
     at.ok().and_then(|at| at.format(FORM).ok()).unwrap_or_default()
-}
-
-#[derive(Deserialize)]
-struct Envelope {
-    auth: Auth,
-}
-
-#[derive(Deserialize)]
-struct Auth {
-    identity: IdentityPart,
-    scope: Option<ScopeWish>,
-}
-
-#[derive(Deserialize)]
-struct IdentityPart {
-    methods: Vec<String>,
-    password: Option<PasswordPart>,
-}
-
-#[derive(Deserialize)]
-struct PasswordPart {
-    user: UserPart,
-}
-
-#[derive(Deserialize)]
-struct UserPart {
-    id: Option<String>,
-    name: Option<String>,
-    domain: Option<DomainPart>,
-    password: Option<Secret>,
-}
-
-/// Names a domain, by id or by name.
-#[derive(Deserialize)]
-struct DomainPart {
-    id: Option<String>,
-    name: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct ProjectPart {
-    id: Option<String>,
-    name: Option<String>,
-    domain: Option<DomainPart>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum ScopeWish {
-    Word(String),
-    Object { project: Option<ProjectPart>, domain: Option<DomainPart>, system: Option<Value> },
-}
-
-impl IdentityPart {
-    fn password_user(self) -> Result<(UserPart, Secret), Refused> {
-        if self.methods != ["password"] {
-            return Err(Refused::bad(
-                "the only login method here is 'password'; put just that into auth.identity.methods",
-            ));
-        }
-        let mut user = self.password.ok_or_else(|| Refused::bad("auth.identity.password is missing"))?.user;
-        let missing = || Refused::bad("auth.identity.password.user needs a password, and an id or a name");
-        let secret = user.password.take().ok_or_else(missing)?;
-        if user.id.is_none() && user.name.is_none() {
-            return Err(missing());
-        }
-        if secret.reveal().len() > SECRET_MAX {
-            return Err(Refused::bad(format!("the password has more than {SECRET_MAX} bytes")));
-        }
-        Ok((user, secret))
-    }
-}
-
-impl UserPart {
-    /// The user that is named: by id, or by name within the domain named. Without a domain the name must be unique over all.
-    fn find(&self, snapshot: &Snapshot) -> Option<Arc<User>> {
-        if let Some(id) = &self.id {
-            return snapshot.user(id.parse().ok()?).cloned();
-        }
-        let name = self.name.as_deref()?;
-        let in_domain =
-            |user: &&Arc<User>| self.domain.as_ref().is_none_or(|domain| domain.names(&user.domain));
-        let mut named = snapshot.users().values().filter(|user| user.name.as_str() == name).filter(in_domain);
-        let first = named.next()?;
-        named.next().is_none().then(|| first.clone())
-    }
-}
-
-impl DomainPart {
-    fn names(&self, domain: &Domain) -> bool {
-        match (&self.id, &self.name) {
-            (Some(id), _) => id.parse() == Ok(domain.id),
-            (None, Some(name)) => name == domain.name.as_str(),
-            (None, None) => false,
-        }
-    }
-}
-
-impl ProjectPart {
-    /// Whether a project is meant; a name without a domain is one of the user's own domain.
-    fn names(&self, project: &Project, user: &User) -> bool {
-        match (&self.id, &self.name, &self.domain) {
-            (Some(id), _, _) => id.parse() == Ok(project.id),
-            (None, Some(name), Some(domain)) => {
-                name == project.name.as_str() && domain.names(&project.domain)
-            }
-            (None, Some(name), None) => name == project.name.as_str() && project.domain.id == user.domain.id,
-            (None, None, _) => false,
-        }
-    }
 }

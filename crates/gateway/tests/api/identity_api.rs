@@ -148,13 +148,14 @@ async fn a_login_that_is_none_is_400_and_says_why() {
         ("no JSON", "{".to_owned(), "EOF"),
         ("nothing", String::new(), "EOF"),
         ("no auth", "{}".to_owned(), "auth"),
-        ("another method", method(json!(["token"])).to_string(), "password"),
+        ("another method", method(json!(["totp"])).to_string(), "password, token, hw_ak_sk"),
+        ("a method without its part", method(json!(["token"])).to_string(), "auth.identity.token"),
         ("two methods", method(json!(["password", "totp"])).to_string(), "password"),
         ("no user", json!({ "auth": { "identity": { "methods": ["password"] } } }).to_string(), "auth.identity.password"),
         (
             "no password",
             json!({ "auth": { "identity": { "methods": ["password"], "password": { "user": { "name": "a" } } } } }).to_string(),
-            "needs a password",
+            "auth.identity.password.user.password",
         ),
     ] {
         let answer = site.send(plain(Method::POST, "/v3/auth/tokens", &body)).await;
@@ -163,6 +164,42 @@ async fn a_login_that_is_none_is_400_and_says_why() {
     }
     let system = login("ada", PASSWORD, json!({ "system": { "all": true } }));
     assert_eq!(site.send(system).await.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_token_and_an_access_key_pair_are_proofs_too() {
+    let site = Site::new();
+    let by = |identity: Value, scope: Value| {
+        let body = json!({ "auth": { "identity": identity, "scope": scope } });
+        plain(Method::POST, "/v3/auth/tokens", &body.to_string())
+    };
+    let pair = |access: &str, secret: &str| json!({ "methods": ["hw_ak_sk"], "hw_ak_sk": { "access": { "key": access }, "secret": { "key": secret } } });
+    let of_token = |id: &str| json!({ "methods": ["token"], "token": { "id": id } });
+    let old = site.send(login("rita", PASSWORD, home())).await;
+    let old_id = old.headers["x-subject-token"].to_str().unwrap();
+    let away = json!({ "project": { "id": AWAY } });
+    let answer = site.send(by(of_token(old_id), away.clone())).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
+    let token = &answer.body["token"];
+    assert_eq!((&token["project"]["id"], &token["methods"]), (&json!(AWAY), &json!(["token", "password"])));
+    assert_eq!(
+        token["expires_at"], old.body["token"]["expires_at"],
+        "it does not outlive the one that was shown"
+    );
+    let answer = site.send(by(pair("AKRITA", "SK"), away.clone())).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
+    assert_eq!(answer.body["token"]["methods"], json!(["hw_ak_sk"]));
+    for (why, identity, scope) in [
+        ("a wrong secret", pair("AKRITA", "SL"), home()),
+        ("an unknown key", pair("AKNONE", "SK"), home()),
+        ("no key at all", pair("a b", ""), home()),
+        ("a disabled key", pair("AKOFF", "SK"), home()),
+        ("a disabled user", pair("AKOTTO", "SK"), home()),
+        ("a token of nonsense", of_token("nonsense"), home()),
+        ("a project without a role", pair("AKADA", "SK"), away),
+    ] {
+        assert_eq!(site.send(by(identity, scope)).await.status, StatusCode::UNAUTHORIZED, "{why}");
+    }
 }
 
 #[tokio::test]

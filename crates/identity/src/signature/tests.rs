@@ -223,6 +223,13 @@ fn dates_are_written_as_they_are_read() {
     assert_eq!(parse_date(&date(AT)), Ok(AT));
 }
 
+#[test]
+fn a_secret_is_itself_only() {
+    for (given, same) in [("SKTEST", true), ("SKTES", false), ("SKTESTS", false), ("", false)] {
+        assert_eq!(is_secret(&secret(), given), same, "{given}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
