@@ -7,7 +7,7 @@
 //! Invariant: the indices (`listeners_of`, …) always agree with the maps, because [`Snapshot::put`] and [`Snapshot::remove`]
 //! are the only ways to change either.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use imbl::{OrdMap, OrdSet};
 use serde::{Deserialize, Serialize};
@@ -56,6 +56,8 @@ pub struct Snapshot {
     bound_pools: OrdSet<(LoadBalancerId, PoolId)>,
     by_pool: OrdSet<(PoolId, MemberId)>,
     monitor_by_pool: OrdMap<PoolId, HealthMonitorId>,
+    by_address: OrdMap<IpAddr, LoadBalancerId>,
+    owned: OrdMap<(ProjectId, Kind), usize>,
 }
 
 macro_rules! maps {
@@ -129,6 +131,16 @@ impl Snapshot {
         self.monitor_by_pool.get(&pool).and_then(|id| self.health_monitors.get(id))
     }
 
+    /// The load balancer that an address is a VIP of, in whatever subnet: one machine may hold the VIPs of all.
+    pub fn load_balancer_at(&self, address: IpAddr) -> Option<&Arc<LoadBalancer>> {
+        self.by_address.get(&address).and_then(|id| self.load_balancers.get(id))
+    }
+
+    /// How many objects of a kind a project owns.
+    pub fn owned(&self, project: ProjectId, kind: Kind) -> usize {
+        self.owned.get(&(project, kind)).copied().unwrap_or(0)
+    }
+
     /// An object by its key.
     pub fn object(&self, key: &ObjectKey) -> Option<Object> {
         let id = key.id.as_str();
@@ -172,8 +184,14 @@ impl Snapshot {
     /// Adds an object or replaces the one of the same key.
     pub fn put(&mut self, object: Object) {
         self.remove(&object.key());
+        if let Some(project) = object.project() {
+            *self.owned.entry((project, object.kind())).or_insert(0) += 1;
+        }
         match object {
             Object::LoadBalancer(o) => {
+                for address in o.vips() {
+                    self.by_address.insert(address, o.id);
+                }
                 self.load_balancers.insert(o.id, o);
             }
             Object::Listener(o) => {
@@ -220,9 +238,22 @@ impl Snapshot {
 
     /// Removes the object of that key; one that is not there stays away.
     pub fn remove(&mut self, key: &ObjectKey) {
-        match self.object(key) {
+        let there = self.object(key);
+        if let Some(project) = there.as_ref().and_then(Object::project) {
+            let one_less = self.owned(project, key.kind).saturating_sub(1);
+            match one_less {
+                0 => self.owned.remove(&(project, key.kind)),
+                _ => self.owned.insert((project, key.kind), one_less),
+            };
+        }
+        match there {
             None => {}
             Some(Object::LoadBalancer(o)) => {
+                for address in o.vips() {
+                    if self.by_address.get(&address) == Some(&o.id) {
+                        self.by_address.remove(&address);
+                    }
+                }
                 self.load_balancers.remove(&o.id);
             }
             Some(Object::Listener(o)) => {
@@ -376,6 +407,73 @@ mod tests {
         snapshot.remove(&Object::from(member(1, 2)).key());
         assert_eq!(snapshot.objects().count(), 0);
         assert!(ids(&snapshot, 2).is_empty());
+    }
+
+    #[test]
+    fn what_a_project_owns_is_counted_through_adding_replacing_and_removing() {
+        let project = |n| ProjectId::new(uuid(n));
+        let mut snapshot = Snapshot::default();
+        for member in
+            [member(1, 1), member(2, 1), member(2, 3), Member { project: project(2), ..member(3, 1) }]
+        {
+            snapshot.put(member.into());
+        }
+        assert_eq!(
+            (snapshot.owned(project(1), Kind::Member), snapshot.owned(project(2), Kind::Member)),
+            (2, 1)
+        );
+        for _ in 0..2 {
+            snapshot.remove(&Object::from(member(1, 1)).key());
+        }
+        snapshot.put(Member { project: project(1), ..member(3, 1) }.into());
+        assert_eq!(
+            (snapshot.owned(project(1), Kind::Member), snapshot.owned(project(2), Kind::Member)),
+            (2, 0)
+        );
+        assert_eq!(snapshot.owned(project(1), Kind::Pool), 0);
+    }
+
+    #[test]
+    fn an_address_leads_to_its_load_balancer_until_it_moves_or_goes() {
+        let subnet = SubnetId::new(uuid(1));
+        let vip =
+            |last| crate::load_balancer::Vip { subnet, address: [127, 88, 0, last].into(), port_id: uuid(1) };
+        let with = |vip| LoadBalancer {
+            id: LoadBalancerId::new(uuid(7)),
+            project: ProjectId::new(uuid(1)),
+            name: Default::default(),
+            description: Default::default(),
+            admin_up: true,
+            network: NetworkId::new(uuid(1)),
+            vip,
+            vip_v6: None,
+            zones: Vec::new(),
+            l4_flavor: None,
+            l7_flavor: None,
+            member_subnets: Vec::new(),
+            ip_targets: false,
+            deletion_protection: false,
+            protection: Default::default(),
+            waf_failure: Default::default(),
+            enterprise_project: None,
+            tags: Vec::new(),
+            created_at: Timestamp::default(),
+            updated_at: Timestamp::default(),
+        };
+        let mut snapshot = Snapshot::default();
+        let at =
+            |snapshot: &Snapshot, last: u8| snapshot.load_balancer_at([127, 88, 0, last].into()).is_some();
+        for (why, vip, expect) in [
+            ("taken", Some(vip(2)), (true, false)),
+            ("moved", Some(vip(3)), (false, true)),
+            ("given up", None, (false, false)),
+        ] {
+            snapshot.put(with(vip).into());
+            assert_eq!((at(&snapshot, 2), at(&snapshot, 3)), expect, "{why}");
+        }
+        snapshot.put(with(Some(vip(2))).into());
+        snapshot.remove(&Object::from(with(None)).key());
+        assert!(!at(&snapshot, 2), "gone");
     }
 
     #[test]
