@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AccessKey, AccessKeyId, HealthMonitor, HealthMonitorId, Kind, Listener, ListenerId, LoadBalancer,
-    LoadBalancerId, Member, MemberId, Network, NetworkId, Object, ObjectKey, Pool, PoolId, Project,
+    LoadBalancerId, Member, MemberId, Network, NetworkId, Object, ObjectKey, Pool, PoolId, Port, Project,
     ProjectId, Quota, Subnet, SubnetId, User, UserId,
 };
 
@@ -57,6 +57,7 @@ pub struct Snapshot {
     by_pool: OrdSet<(PoolId, MemberId)>,
     monitor_by_pool: OrdMap<PoolId, HealthMonitorId>,
     by_address: OrdMap<IpAddr, LoadBalancerId>,
+    by_pool_address: OrdMap<(PoolId, IpAddr, Option<Port>), MemberId>,
     owned: OrdMap<(ProjectId, Kind), usize>,
 }
 
@@ -124,6 +125,16 @@ impl Snapshot {
     /// The members of a pool, by id.
     pub fn members_of(&self, pool: PoolId) -> impl Iterator<Item = &Arc<Member>> {
         below(&self.by_pool, pool, MemberId::new).filter_map(|id| self.members.get(&id))
+    }
+
+    /// How many members a pool has.
+    pub fn member_count(&self, pool: PoolId) -> usize {
+        below(&self.by_pool, pool, MemberId::new).count()
+    }
+
+    /// The member of a pool that has that address and port; none: a member without a port of its own.
+    pub fn member_at(&self, pool: PoolId, address: IpAddr, port: Option<Port>) -> Option<&Arc<Member>> {
+        self.by_pool_address.get(&(pool, address, port)).and_then(|id| self.members.get(id))
     }
 
     /// The health monitor of a pool.
@@ -209,6 +220,7 @@ impl Snapshot {
             }
             Object::Member(o) => {
                 self.by_pool.insert((o.pool, o.id));
+                self.by_pool_address.insert((o.pool, o.address, o.port), o.id);
                 self.members.insert(o.id, o);
             }
             Object::HealthMonitor(o) => {
@@ -271,6 +283,10 @@ impl Snapshot {
             }
             Some(Object::Member(o)) => {
                 self.by_pool.remove(&(o.pool, o.id));
+                let place = (o.pool, o.address, o.port);
+                if self.by_pool_address.get(&place) == Some(&o.id) {
+                    self.by_pool_address.remove(&place);
+                }
                 self.members.remove(&o.id);
             }
             Some(Object::HealthMonitor(o)) => {
@@ -407,6 +423,28 @@ mod tests {
         snapshot.remove(&Object::from(member(1, 2)).key());
         assert_eq!(snapshot.objects().count(), 0);
         assert!(ids(&snapshot, 2).is_empty());
+    }
+
+    #[test]
+    fn a_member_is_found_by_its_address_and_port_in_its_pool_alone() {
+        let (pool, address) = (PoolId::new(uuid(1)), member(1, 1).address);
+        let port = |port| Some(Port::of(port));
+        let mut snapshot = Snapshot::default();
+        snapshot.put(Member { port: port(80), ..member(1, 1) }.into());
+        snapshot.put(member(2, 1).into());
+        snapshot.put(Member { port: port(80), ..member(3, 2) }.into());
+        let at = |snapshot: &Snapshot, port| {
+            snapshot.member_at(pool, address, port).map(|m| m.id.uuid().as_u128())
+        };
+        assert_eq!(
+            (at(&snapshot, port(80)), at(&snapshot, None), at(&snapshot, port(81))),
+            (Some(1), Some(2), None)
+        );
+        snapshot.put(Member { port: port(81), ..member(1, 1) }.into());
+        assert_eq!(
+            (at(&snapshot, port(80)), at(&snapshot, port(81)), snapshot.member_count(pool)),
+            (None, Some(1), 2)
+        );
     }
 
     #[test]
