@@ -197,6 +197,20 @@ fn malformed_chunks_are_refused_however_they_are_cut() {
 }
 
 #[test]
+fn no_byte_passes_for_a_line_end() {
+    let body = b"3\r\nabc\r\n1;a\r\nx\r\n0\r\nA: b\r\n\r\n";
+    for place in (0..body.len()).filter(|&place| matches!(body[place], b'\r' | b'\n')) {
+        for byte in 0..=255u8 {
+            let mut odd = body.to_vec();
+            odd[place] = byte;
+            // A letter for CR makes an extension or a trailer longer, and leaves its LF bare; a digit makes a chunk longer.
+            let accepted = feed([&odd[..]]).is_ok_and(|fed| fed.left.is_some());
+            assert_eq!(accepted, byte == body[place], "{byte:#x} at {place}");
+        }
+    }
+}
+
+#[test]
 fn data_makes_up_for_extensions_so_long_streams_with_signatures_pass() {
     let signed = format!("400;chunk-signature={}\r\n{}\r\n", "0".repeat(64), "x".repeat(1024));
     assert!(feed([signed.repeat(200).as_bytes()]).is_ok());

@@ -208,6 +208,46 @@ fn malformed_heads_are_refused() {
 }
 
 #[test]
+fn no_byte_passes_for_a_line_end() {
+    let head = b"GET / HTTP/1.1\r\nHost: a\r\nX:y \r\nZ: \r\n\r\n";
+    for place in (0..head.len()).filter(|&place| matches!(head[place], b'\r' | b'\n')) {
+        for byte in (0..=255u8).filter(|&byte| byte != head[place]) {
+            let mut odd = head.to_vec();
+            odd[place] = byte;
+            assert!(outcome(&odd, &Limits::default()).is_err(), "{byte:#x} at {place}");
+        }
+    }
+}
+
+#[test]
+fn every_byte_is_judged_by_where_it_stands() {
+    let head = |target: u8, name: u8, value: u8, host: u8| {
+        let parts: [&[u8]; 9] = [
+            b"GET /",
+            &[target],
+            b" HTTP/1.1\r\nHost: a",
+            &[host],
+            b"b\r\nX",
+            &[name],
+            b"Y: a",
+            &[value],
+            b"b\r\n\r\n",
+        ];
+        matches!(outcome(&parts.concat(), &Limits::default()), Ok(Some(_)))
+    };
+    for byte in 0..=255u8 {
+        let visible = byte.is_ascii_graphic();
+        assert_eq!(head(byte, b'x', b'x', b'x'), visible && byte != b'#', "target {byte:#x}");
+        let token = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:".contains(&byte);
+        assert_eq!(head(b'x', byte, b'x', b'x'), token, "name {byte:#x}");
+        let value = visible || byte >= 0x80 || matches!(byte, b' ' | b'\t');
+        assert_eq!(head(b'x', b'x', byte, b'x'), value, "value {byte:#x}");
+        let host = byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=".contains(&byte);
+        assert_eq!(head(b'x', b'x', b'x', byte), host, "host {byte:#x}");
+    }
+}
+
+#[test]
 fn a_request_has_exactly_one_host_that_is_a_host() {
     for host in [
         "a",

@@ -112,7 +112,7 @@ fn requests_are_written_in_our_own_words() {
         ),
         (
             "hop by hop",
-            "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, x-hop, TE, cookie\r\nKeep-Alive: 5\r\nProxy-Connection: x\r\nTE: trailers\r\nTrailer: a\r\nUpgrade: b\r\nHTTP2-Settings: c\r\nX-Hop: d\r\nx-hop: e\r\nCookie: f\r\nX-End: g\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, x-hop, TE, cookie\r\nKeep-Alive: 5\r\nProxy-Connection: x\r\nTE: trailers\r\nProxy-Authorization: p\r\nTrailer: a\r\nUpgrade: b\r\nHTTP2-Settings: c\r\nX-Hop: d\r\nx-hop: e\r\nCookie: f\r\nX-End: g\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\nX-End: g\r\n\r\n",
         ),
         (

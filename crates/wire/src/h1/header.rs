@@ -1,6 +1,6 @@
 //! The header names that a proxy cares about, as numbers, so that nobody compares strings twice.
 
-/// A header name that something in the proxy looks for. Every other name is [`HeaderId::Other`].
+/// A header name that something in the proxy looks for. Every other name is [`HeaderId::OTHER`].
 ///
 /// Names are matched without regard to case. `X_Forwarded_For` is *not* `X-Forwarded-For`; see
 /// [`Edits`](super::Edits) for how a look-alike is kept from passing for the real one.

@@ -114,9 +114,10 @@ impl<'b> RequestHead<'b> {
         self.facts.form
     }
 
-    /// Path and query of the target, as they are written upstream: begins with `/`; or `*`; or `host:port` for
-    /// CONNECT. An absolute target without path gives `/` (`*` for OPTIONS), unless it has a query: then the
-    /// query alone, with `?`, is here, and is written upstream behind a `/`.
+    /// What is asked for, without scheme and host: path and query; `*`; or `host:port` for CONNECT.
+    ///
+    /// An absolute target without a path gives `/` (`*` for OPTIONS). One with a query right behind the host gives
+    /// `?query`, for nothing is copied here; its `/` is written by `write_request`, and [`path`](Self::path) says `/`.
     #[inline]
     pub fn path_and_query(&self) -> &'b [u8] {
         let rest = &self.buf[self.facts.path_start as usize..self.facts.target_end as usize];
@@ -218,13 +219,7 @@ impl<'b> RequestHead<'b> {
 
     /// Does Connection name this header as one of this hop? Such lines are never written on.
     pub fn is_nominated(&self, name: &[u8]) -> bool {
-        let id = HeaderId::of(name);
-        if id != HeaderId::OTHER {
-            return self.headers.nominated.contains(id);
-        }
-        self.headers.slots().iter().any(|slot| {
-            slot.has(super::table::Slot::NOMINATED) && slot.name(self.buf).eq_ignore_ascii_case(name)
-        })
+        self.headers.is_nominated(self.buf, name)
     }
 
     #[inline]
@@ -242,7 +237,7 @@ impl<'b> RequestHead<'b> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn read_request(
     buf: &[u8],
     headers: &mut Headers,
@@ -383,7 +378,7 @@ fn odd_version_line(rest: &[u8]) -> Result<Option<Version>, HeadError> {
 }
 
 /// The span of the one Host value, checked.
-#[inline]
+#[inline(always)]
 fn read_host(buf: &[u8], headers: &Headers, version: Version) -> Result<Option<(u32, u32)>, HeadError> {
     let Some(slot) = headers.first(HeaderId::HOST) else {
         return if version == Version::Http11 { Err(HeadError::HostMissing) } else { Ok(None) };

@@ -185,6 +185,11 @@ impl<'b> ResponseHead<'b> {
         self.headers().filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
     }
 
+    /// Does Connection name this header as one of this hop? Such lines are never written on.
+    pub fn is_nominated(&self, name: &[u8]) -> bool {
+        self.headers.is_nominated(self.buf, name)
+    }
+
     #[inline]
     pub(super) fn buf(&self) -> &'b [u8] {
         self.buf

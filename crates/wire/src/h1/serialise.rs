@@ -340,7 +340,8 @@ fn write_upgrade(out: &mut Vec<u8>, token: UpgradeToken) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Names that are for one hop, or that we write ourselves from what was decided.
+/// Names that are for one hop (RFC 9110 §7.6.1, and RFC 2616 §13.5.1 for the two of proxy authentication), or that
+/// we write ourselves from what was decided.
 const NEVER_AS_RECEIVED: HeaderSet = HeaderSet::of(&[
     HeaderId::HOST,
     HeaderId::CONNECTION,
@@ -354,6 +355,7 @@ const NEVER_AS_RECEIVED: HeaderSet = HeaderSet::of(&[
     HeaderId::CONTENT_LENGTH,
     HeaderId::EXPECT,
     HeaderId::PROXY_AUTHENTICATE,
+    HeaderId::PROXY_AUTHORIZATION,
 ]);
 
 /// Names that no edit drops.

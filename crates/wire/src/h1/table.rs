@@ -92,6 +92,15 @@ impl Headers {
         }
     }
 
+    pub(super) fn is_nominated(&self, buf: &[u8], name: &[u8]) -> bool {
+        let id = HeaderId::of(name);
+        if id != HeaderId::OTHER {
+            return self.nominated.contains(id);
+        }
+        let same = |slot: &&Slot| slot.name(buf).eq_ignore_ascii_case(name);
+        self.slots.iter().filter(same).any(|slot| slot.has(Slot::NOMINATED))
+    }
+
     #[inline]
     fn push(&mut self, slot: Slot) {
         let id = HeaderId::from_raw(slot.id);
