@@ -1,0 +1,3 @@
+//! What several fuzz targets ask of the codecs.
+
+pub mod h1;
