@@ -208,6 +208,8 @@ impl Dataplane {
 
         let target = plan.default_target.as_ref().map(|target| {
             let same_pair = former_target.as_ref().filter(|former| former.plan.id == target.id);
+            // A listener that is moved to another pool serves on while the first probes run.
+            let trust = trust || (former_target.is_some() && same_pair.is_none());
             match same_pair {
                 Some(same) if Arc::ptr_eq(&same.plan, target) => same.clone(),
                 former => {

@@ -20,7 +20,7 @@ pub(crate) struct SharedTarget {
 
 impl SharedTarget {
     /// The state for a plan. A member keeps what is known of it; a member that is new gets no work before its first probe,
-    /// unless `trust` says that it was in force already, or nothing probes.
+    /// unless `trust` says that traffic must not wait for it, or nothing probes.
     pub(crate) fn new(
         plan: Arc<TargetPlan>,
         workers: usize,

@@ -6,7 +6,10 @@ use dataplane::{Dataplane, HealthChange};
 use model::{Facts, Fault, ListenerId, Revision, Snapshot, Timestamp};
 use plan::Plan;
 use store::Replica;
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::{
+    sync::{Mutex, mpsc, watch},
+    time::Instant,
+};
 
 use crate::LastGood;
 
@@ -158,13 +161,17 @@ async fn report_health(inner: Arc<Inner>, mut verdicts: mpsc::UnboundedReceiver<
     }
 }
 
-/// Writes the newest snapshot to disk, off the way of changes; many changes in a row are written once.
+/// Writes the newest snapshot to disk, off the way of changes. The first change of a burst is written at once; then comes a pause in
+/// proportion to what the write cost, so a small site is nearly always up to date on disk, and a large one spends little on it.
 async fn keep(last_good: LastGood, mut saves: watch::Receiver<Option<Arc<Snapshot>>>) {
     while saves.changed().await.is_ok() {
-        tokio::time::sleep(SAVE_PAUSE).await;
         let newest = saves.borrow_and_update().clone();
         if let Some(snapshot) = newest {
+            let begin = Instant::now();
             write(last_good.clone(), snapshot).await;
+            let took = begin.elapsed();
+            let rest = if took < SAVE_CHEAP { took } else { took * SAVE_REST };
+            tokio::time::sleep(rest.min(SAVE_PAUSE_MAX)).await;
         }
     }
 }
@@ -178,6 +185,9 @@ async fn write(last_good: LastGood, snapshot: Arc<Snapshot>) {
 
 /// A notification may be lost; this look finds what it would have told.
 const FULL_LOOK_EVERY: Duration = Duration::from_secs(30);
-/// Changes come in bursts; a restart within the pause finds the older plan, and the store's feed brings the rest.
-const SAVE_PAUSE: Duration = Duration::from_millis(200);
+/// A write that is quicker is followed by a pause as long as itself, a slower one by a pause that many times as long. A restart within the
+/// pause finds the older plan, and the store's feed brings the rest.
+const SAVE_CHEAP: Duration = Duration::from_millis(20);
+const SAVE_REST: u32 = 8;
+const SAVE_PAUSE_MAX: Duration = Duration::from_secs(1);
 const HEALTH_BATCH: usize = 1024;

@@ -49,7 +49,7 @@ impl LastGood {
         let body = serde_json::to_vec(&DataPlaneSnapshot::from(snapshot))
             .map_err(|source| LastGoodError::Unreadable { path: path.clone(), source })?;
         fs::create_dir_all(&self.dir).map_err(failed)?;
-        let beside = self.dir.join("last-good.new");
+        let beside = self.dir.join("last-good-plan.new");
         let write = || -> io::Result<()> {
             let mut file = File::create(&beside)?;
             file.write_all(header(&body).as_bytes())?;
@@ -62,7 +62,7 @@ impl LastGood {
     }
 
     fn path(&self) -> PathBuf {
-        self.dir.join("last-good")
+        self.dir.join("last-good-plan")
     }
 }
 
@@ -155,7 +155,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let last_good = LastGood::new(dir.path());
         last_good.save(&snapshot(1)).unwrap();
-        fs::write(dir.path().join("last-good.new"), "half").unwrap();
+        fs::write(dir.path().join("last-good-plan.new"), "half").unwrap();
         assert_eq!(last_good.load().unwrap().unwrap().revision, Revision(1));
         last_good.save(&snapshot(2)).unwrap();
         assert_eq!(last_good.load().unwrap().unwrap().revision, Revision(2));
