@@ -95,6 +95,7 @@ async fn run(config: &Config, demo: bool) -> anyhow::Result<()> {
         _ = ended => {}
         _ = signals.next() => tracing::warn!("a second signal: ending at once"),
     }
+    traffic.node.save().await;
     Ok(())
 }
 
@@ -114,7 +115,7 @@ impl Traffic {
         let dataplane =
             dataplane::start(settings, registry.clone(), now).context("the data plane cannot start")?;
         let (node, facts) =
-            node::start(node::Config { last_good: config.data.join("plan"), now }, dataplane.clone()).await;
+            node::start(node::Config { last_good: config.data.clone(), now }, dataplane.clone()).await;
         Ok(Self { registry, dataplane, node, facts })
     }
 }

@@ -157,3 +157,140 @@ pub(super) fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
     getrandom::fill(&mut bytes).context("the system gives no randomness")?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use model::{AccessKey, Description, Object, Project, RoleAssignment, Timestamp};
+
+    use super::*;
+    use crate::config::Overrides;
+
+    const ENDPOINT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
+
+    fn config(data: &std::path::Path, environment: &[(&str, &str)]) -> Config {
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let overrides =
+            Overrides { data: Some(data.to_owned()), listen: None, environment: environment.collect() };
+        Config::parse("test", "", &overrides).unwrap()
+    }
+
+    /// The store after the account was made.
+    fn stored(account: &Account) -> Snapshot {
+        let created_at = Timestamp::default();
+        let mut snapshot = Snapshot::default();
+        snapshot.put(Object::from(Project {
+            id: account.project,
+            name: account.project_name.clone(),
+            domain: account.domain.clone(),
+            description: Description::default(),
+            enabled: true,
+            created_at,
+        }));
+        snapshot.put(Object::from(User {
+            id: account.user,
+            name: account.user_name.clone(),
+            domain: account.domain.clone(),
+            password_hash: Some(account.password_hash.clone()),
+            enabled: true,
+            roles: vec![RoleAssignment { project: account.project, role: Role::Admin }],
+            created_at,
+        }));
+        snapshot.put(Object::from(AccessKey {
+            id: account.access_key.clone(),
+            user: account.user,
+            project: account.project,
+            secret: account.secret_key.clone(),
+            enabled: true,
+            created_at,
+        }));
+        snapshot
+    }
+
+    #[test]
+    fn the_first_start_draws_everything_and_the_next_finds_it_again() {
+        let data = tempfile::tempdir().unwrap();
+        let config = config(data.path(), &[]);
+        let (account, credentials) = first(&config, ENDPOINT, &Snapshot::default()).unwrap();
+        assert_eq!(credentials, Credentials::read(data.path()).unwrap());
+        assert!(password::verify(credentials.password.reveal(), &account.password_hash));
+        assert_eq!(
+            (credentials.endpoint.as_str(), credentials.project_name.as_str()),
+            ("http://127.0.0.1:1", "local-1")
+        );
+        assert_eq!((credentials.password.reveal().len(), credentials.secret_key.reveal().len()), (24, 40));
+        assert_eq!(credentials.access_key.len(), 20);
+        // The store did not get the account, as after a crash between file and commit: the same one is made.
+        let (again, _) = first(&config, ENDPOINT, &Snapshot::default()).unwrap();
+        assert_eq!(
+            (again.user, again.project, &again.access_key),
+            (account.user, account.project, &account.access_key)
+        );
+        assert!(password::verify(credentials.password.reveal(), &again.password_hash));
+        // With the account in the store, only the endpoint is new, and nothing is hashed anew.
+        let moved = SocketAddr::new(ENDPOINT.ip(), 2);
+        let (again, after) = first(&config, moved, &stored(&account)).unwrap();
+        assert_eq!(again.password_hash, account.password_hash);
+        assert_eq!(after, Credentials { endpoint: "http://127.0.0.1:2".to_owned(), ..credentials });
+    }
+
+    #[test]
+    fn two_sites_share_no_secret() {
+        let [one, two] = [(); 2].map(|()| {
+            let data = tempfile::tempdir().unwrap();
+            first(&config(data.path(), &[]), ENDPOINT, &Snapshot::default()).unwrap().1
+        });
+        assert_ne!(one.password, two.password);
+        assert_ne!(one.secret_key, two.secret_key);
+        assert_ne!((one.access_key, one.project_id), (two.access_key, two.project_id));
+    }
+
+    #[test]
+    fn the_environment_sets_the_first_account() {
+        let data = tempfile::tempdir().unwrap();
+        let project = "0123456789abcdef0123456789abcdef";
+        let set = [
+            ("FULCRUM_REGION", "eu-1"),
+            ("FULCRUM_PROJECT_ID", project),
+            ("FULCRUM_ADMIN_PASSWORD", "chosen password"),
+            ("FULCRUM_ACCESS_KEY", "CHOSEN"),
+            ("FULCRUM_SECRET_KEY", "chosen-secret"),
+        ];
+        let (_, found) = first(&config(data.path(), &set), ENDPOINT, &Snapshot::default()).unwrap();
+        assert_eq!(
+            (found.region.as_str(), found.project_name.as_str(), found.project_id.as_str()),
+            ("eu-1", "eu-1", project)
+        );
+        let secrets = (found.password.reveal(), found.secret_key.reveal());
+        assert_eq!((found.access_key.as_str(), secrets), ("CHOSEN", ("chosen password", "chosen-secret")));
+    }
+
+    #[test]
+    fn a_lost_file_is_written_again_from_the_store_without_the_password() {
+        let data = tempfile::tempdir().unwrap();
+        let (account, before) = first(&config(data.path(), &[]), ENDPOINT, &Snapshot::default()).unwrap();
+        let snapshot = stored(&account);
+        for (why, given, expect) in [
+            ("not known", None, ""),
+            ("given rightly", Some(before.password.reveal()), before.password.reveal()),
+            ("given wrongly", Some("another password"), ""),
+        ] {
+            std::fs::remove_file(Credentials::path(data.path())).unwrap();
+            let set: Vec<_> = given.map(|given| ("FULCRUM_ADMIN_PASSWORD", given)).into_iter().collect();
+            let (found, after) = first(&config(data.path(), &set), ENDPOINT, &snapshot).unwrap();
+            assert_eq!(
+                (found.user, found.password_hash),
+                (account.user, account.password_hash.clone()),
+                "{why}"
+            );
+            assert_eq!(after, Credentials { password: Secret::new(expect), ..before.clone() }, "{why}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_stops_the_start_and_says_how_to_mend_it() {
+        let data = tempfile::tempdir().unwrap();
+        std::fs::write(Credentials::path(data.path()), "{").unwrap();
+        let told = first(&config(data.path(), &[]), ENDPOINT, &Snapshot::default()).unwrap_err();
+        assert!(format!("{told:#}").contains("removed"), "{told:#}");
+    }
+}

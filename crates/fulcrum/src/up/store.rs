@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use store::{Location, MasterKey, Replica, Store};
 
 use crate::{
@@ -52,7 +52,7 @@ async fn attempt(config: &Config, serving: bool) -> anyhow::Result<Opened> {
         StoreLocation::Postgres(url) => Location::Postgres(url.clone()),
     };
     let key = match std::env::var(MASTER_KEY) {
-        Ok(text) if !text.is_empty() => MasterKey::from_hex(&text)?,
+        Ok(text) if !text.is_empty() => MasterKey::from_hex(&text).context(MASTER_KEY)?,
         _ => MasterKey::load_or_create(&config.data.join("master.key"))?,
     };
     let store = Store::open(&location, &key).await?;
