@@ -20,6 +20,11 @@ def database_files(process):
     return [file for one in main for file in one.parent.glob(one.name + "*")]
 
 
+def plan_files(process):
+    """The last good plan."""
+    return [file for file in Path(process.data).rglob("last-good*") if file.is_file()]
+
+
 @contextlib.contextmanager
 def moved_away(process):
     """The database is elsewhere for a while."""
@@ -41,6 +46,9 @@ def running(start):
     with HttpMember("alive") as member:
         front = stage.front([member])
         assert front.get().body == b"alive"
+        # written behind the answer, soon after it
+        made = front.members["alive"].encode()
+        eventually(lambda: any(made in file.read_bytes() for file in plan_files(process)), within=5, what="the last good plan on disk")
         yield process, front.where, stage
 
 
@@ -99,9 +107,7 @@ def database_or_none(process):
 def test_a_damaged_last_good_plan_is_no_harm_while_the_store_is_there(running):
     process, where, _ = running
     process.kill()
-    plans = [file for file in Path(process.data).rglob("*plan*") if file.is_file()]
-    assert plans, "no last good plan on disk"
-    for file in plans:
+    for file in plan_files(process):
         data = bytearray(file.read_bytes())
         data[len(data) // 2] ^= 0xFF
         file.write_bytes(data)
