@@ -139,6 +139,9 @@ async fn start_control_plane(
     bootstrap::ensure(&control, &wanted)
         .await
         .context("the first account and the networks cannot be made")?;
+    for difference in site::differences(config, &replica.now()) {
+        tracing::warn!("the configuration says otherwise, but {difference}");
+    }
     tokio::spawn(prune(opened.store, config.store.keep_revisions));
     let options = dialect_huawei::Options { strict_fields: config.api.strict_fields };
     gateway.open(Parts {
