@@ -1,0 +1,183 @@
+//! Coverage by list: each verb leaves an audit trace and is denied to a reader.
+
+use std::{collections::BTreeSet, fs, future::Future, path::Path, pin::Pin};
+
+use control::{Cascade, CascadePools, Control, Error, MemberRef};
+use identity::Caller;
+use model::{
+    HealthMonitorId, HealthMonitorPatch, ListenerId, ListenerPatch, LoadBalancerId, LoadBalancerPatch,
+    MemberId, MemberPatch, PoolId, PoolPatch, QuotaKey, Role,
+};
+use store::TraceFilter;
+
+use crate::{Fixture, admin, caller, new, project};
+
+/// Something for each verb to work on, new for each.
+#[derive(Clone, Copy)]
+struct Stage {
+    /// Has a listener and a pool.
+    busy: LoadBalancerId,
+    /// Has nothing.
+    empty: LoadBalancerId,
+    /// Of `busy`, without a pool.
+    listener: ListenerId,
+    /// Of `busy`, with a member and a monitor.
+    pool: PoolId,
+    /// Of `busy`, with nothing.
+    empty_pool: PoolId,
+    member: MemberId,
+    monitor: HealthMonitorId,
+}
+
+async fn stage(site: &Fixture) -> Stage {
+    let (busy, empty) = (site.load_balancer().await, site.load_balancer().await);
+    let (pool, empty_pool) = (site.pool(&busy).await.id, site.pool(&busy).await.id);
+    let on = &site.control;
+    let listener = control::listener_create(on, &admin(), new::listener(busy.id, 80)).await.unwrap();
+    let member = control::member_create(on, &admin(), pool, new::member(1)).await.unwrap();
+    let monitor = control::health_monitor_create(on, &admin(), new::health_monitor(pool)).await.unwrap();
+    Stage {
+        busy: busy.id,
+        empty: empty.id,
+        listener: listener.id,
+        pool,
+        empty_pool,
+        member: member.id,
+        monitor: monitor.id,
+    }
+}
+
+type Run = fn(Control, Caller, Stage) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
+macro_rules! verbs {
+    ($($verb:ident($($argument:expr),* $(,)?) => $traces:expr;)+) => {
+        /// Each public verb, a call of it, and the traces that it leaves.
+        fn verbs() -> Vec<(&'static str, Run, &'static [&'static str])> {
+            vec![$((
+                stringify!($verb),
+                |control, caller, stage| Box::pin(async move {
+                    control::$verb(&control, &caller, $($argument(&stage)),*).await.map(drop)
+                }),
+                &$traces,
+            ),)+]
+        }
+    };
+}
+
+fn one<T>(of: fn(&Stage) -> T) -> fn(&Stage) -> T {
+    of
+}
+
+verbs! {
+    load_balancer_create(one(|_| new::load_balancer())) => ["createLoadbalancer"];
+    load_balancer_update(one(|s| s.busy), one(|_| LoadBalancerPatch::default())) => ["updateLoadbalancer"];
+    load_balancer_delete(one(|s| s.empty)) => ["deleteLoadbalancer"];
+    load_balancer_delete_cascade(one(|s| s.busy), one(|_| Cascade { pools: CascadePools::Delete })) => [
+        "deleteHealthMonitor", "deleteListener", "deleteLoadbalancer", "deleteMember", "deletePool", "deletePool",
+    ];
+    listener_create(one(|s| new::listener(s.empty, 81))) => ["createListener"];
+    listener_update(one(|s| s.listener), one(|_| ListenerPatch::default())) => ["updateListener"];
+    listener_delete(one(|s| s.listener)) => ["deleteListener"];
+    listener_delete_force(one(|s| s.listener)) => ["deleteListener"];
+    pool_create(one(|s| new::pool(s.empty))) => ["createPool"];
+    pool_update(one(|s| s.pool), one(|_| PoolPatch::default())) => ["updatePool"];
+    pool_delete(one(|s| s.empty_pool)) => ["deletePool"];
+    pool_delete_batch(one(|s| vec![s.empty_pool])) => ["deletePool"];
+    pool_delete_cascade(one(|s| s.pool)) => ["deleteHealthMonitor", "deleteMember", "deletePool"];
+    member_create(one(|s| s.pool), one(|_| new::member(2))) => ["createMember"];
+    member_update(one(|s| s.pool), one(|s| s.member), one(|_| MemberPatch::default())) => ["updateMember"];
+    member_delete(one(|s| s.pool), one(|s| s.member)) => ["deleteMember"];
+    member_create_batch(one(|s| s.pool), one(|_| vec![new::member(2), new::member(3)])) =>
+        ["createMember", "createMember"];
+    member_update_batch(one(|s| s.pool), one(|s| vec![(s.member, MemberPatch::default())])) => ["updateMember"];
+    member_delete_batch(one(|s| s.pool), one(|s| vec![MemberRef::Id(s.member)])) => ["deleteMember"];
+    health_monitor_create(one(|s| new::health_monitor(s.empty_pool))) => ["createHealthMonitor"];
+    health_monitor_update(one(|s| s.monitor), one(|_| HealthMonitorPatch::default())) => ["updateHealthMonitor"];
+    health_monitor_delete(one(|s| s.monitor)) => ["deleteHealthMonitor"];
+    quota_update(one(|_| vec![(QuotaKey::Pool, 400)])) => ["updateQuota"];
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_verb_writes_its_traces_in_its_own_revision_and_is_denied_to_a_reader() {
+    let site = Fixture::new().await;
+    for (verb, run, expect) in verbs() {
+        let stage = stage(&site).await;
+        let before = site.revision();
+        let denied = run(site.control.clone(), caller(Role::Reader, verb), stage).await.unwrap_err();
+        assert_eq!((denied.code(), site.revision()), ("denied", before), "{verb}: {denied}");
+        assert_eq!(traces(&site, verb).await, Vec::<String>::new(), "{verb}: denied");
+
+        run(site.control.clone(), caller(Role::Admin, verb), stage).await.unwrap();
+        assert_eq!(site.revision(), before.next(), "{verb}: one command, one revision");
+        assert_eq!(traces(&site, verb).await, expect, "{verb}");
+        // Quotas are per project, so what a verb was shown on makes place for the next.
+        sweep(&site).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_of_a_project_do_all_but_set_quotas() {
+    let site = Fixture::new().await;
+    for (verb, run, _) in verbs() {
+        let stage = stage(&site).await;
+        let outcome = run(site.control.clone(), caller(Role::Member, verb), stage).await;
+        assert_eq!(outcome.is_ok(), verb != "quota_update", "{verb}: {outcome:?}");
+        sweep(&site).await;
+    }
+}
+
+#[test]
+fn the_list_names_every_public_verb() {
+    let listed: BTreeSet<String> = verbs().into_iter().map(|(verb, ..)| verb.to_owned()).collect();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let public = re_exports(&fs::read_to_string(source.join("lib.rs")).unwrap());
+    let all = sources(&source);
+    let verbs: BTreeSet<_> =
+        public.into_iter().filter(|name| all.contains(&format!("pub async fn {name}("))).collect();
+    assert!(verbs.len() > 20, "the scan finds the verbs: {verbs:?}");
+    assert_eq!(verbs, listed);
+}
+
+/// The names of functions that `pub use` lines take up.
+fn re_exports(lib: &str) -> BTreeSet<String> {
+    let uses = lib.split("pub use ").skip(1).filter_map(|rest| rest.split(';').next());
+    let names = uses.flat_map(|path| path.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')));
+    names.filter(|name| name.starts_with(|c: char| c.is_ascii_lowercase())).map(str::to_owned).collect()
+}
+
+/// All source text below a folder.
+fn sources(folder: &Path) -> String {
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths.map(|path| if path.is_dir() { sources(&path) } else { fs::read_to_string(path).unwrap() }).collect()
+}
+
+/// The names of the traces of a request, sorted. What they say is checked on the way.
+async fn traces(site: &Fixture, request: &str) -> Vec<String> {
+    let all = site.control.store().traces(TraceFilter { project: project(), limit: 1000 }).await.unwrap();
+    let mut names = Vec::new();
+    for trace in all.into_iter().filter(|trace| trace.request_id == request) {
+        assert_eq!(
+            (trace.user_name.as_str(), trace.source_ip.as_str(), trace.api_version.as_str()),
+            ("ada", "127.0.0.1", "v3"),
+            "{request}"
+        );
+        assert!(!trace.resource_id.is_empty() && !trace.resource_name.is_empty(), "{request}");
+        let shown = serde_json::from_str::<serde_json::Value>(&trace.response).is_ok();
+        assert_eq!(shown, !trace.name.starts_with("delete"), "{request}: {}", trace.response);
+        names.push(trace.name);
+    }
+    names.sort();
+    names
+}
+
+async fn sweep(site: &Fixture) {
+    let snapshot = site.control.snapshot();
+    for lb in snapshot.load_balancers().keys() {
+        let all = Cascade { pools: CascadePools::Delete };
+        control::load_balancer_delete_cascade(&site.control, &admin(), *lb, all).await.unwrap();
+    }
+    let left = site.control.snapshot();
+    for pool in left.pools().keys() {
+        control::pool_delete_cascade(&site.control, &admin(), *pool).await.unwrap();
+    }
+}
