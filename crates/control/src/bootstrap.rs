@@ -1,19 +1,23 @@
-//! The first start: the account that everything else is made with, and the site's networks. Every start runs it; what is there
-//! stays as it is.
+//! The first start: the account that everything else is made with, and the site's networks. Every start runs it.
+//!
+//! Users of the configuration are brought up to date. The first account stays as it is, and so do networks and subnets, because
+//! VIPs and members hang on them. What the configuration does not name any more stays.
+//!
+//! This is the system's own work, not a caller's command: no permission is asked and no audit record written.
 
 use std::net::IpAddr;
 
-use identity::{Action, Caller, Origin, Verb};
+use identity::{Caller, Origin};
 use ipnet::IpNet;
 use model::{
-    AccessKey, AccessKeyId, Description, Domain, Name, Network, NetworkId, Object, Project, ProjectId, Role,
+    AccessKey, AccessKeyId, Description, Domain, Name, Network, NetworkId, Project, ProjectId, Role,
     RoleAssignment, Secret, Subnet, SubnetId, User, UserId,
 };
 use uuid::Uuid;
 
 use crate::{
     Control, Error,
-    command::{Draft, command},
+    command::{Draft, land},
 };
 
 /// What must be there.
@@ -60,7 +64,7 @@ pub struct SiteUser {
     pub project: Option<Name>,
     /// What the user may do there.
     pub role: Role,
-    /// An access key pair.
+    /// An access key pair; a pair of another user's id is refused.
     pub access_key: Option<(AccessKeyId, Secret)>,
 }
 
@@ -125,27 +129,31 @@ impl Account {
     }
 }
 
-/// Makes what is missing, in one command. Answers without waiting for a node: nothing here concerns traffic.
+/// Makes what is missing, in one commit. Answers without waiting for a node: nothing here concerns traffic.
 pub async fn ensure(control: &Control, wanted: &Wanted) -> Result<(), Error> {
-    let caller = wanted.account.caller("bootstrap");
-    let action = Action { service: "iam", resource: "projects", verb: Verb::Create };
-    command(control, &caller, action, |draft| {
-        account(draft, &wanted.account);
-        wanted.users.iter().for_each(|user| self::user(draft, &wanted.account, user));
-        wanted.networks.iter().for_each(|network| self::network(draft, network));
-        Ok(())
-    })
-    .await
+    land(control, &wanted.account.caller("bootstrap"), |draft| decide(draft, wanted)).await?;
+    Ok(())
+}
+
+pub(crate) fn decide(draft: &mut Draft<'_>, wanted: &Wanted) -> Result<(), Error> {
+    account(draft, &wanted.account);
+    for user in &wanted.users {
+        self::user(draft, &wanted.account, user)?;
+    }
+    wanted.networks.iter().for_each(|network| self::network(draft, network));
+    Ok(())
 }
 
 fn account(draft: &mut Draft<'_>, account: &Account) {
     project(draft, account, account.project, &account.project_name);
     let who = Who { id: account.user, name: &account.user_name, password_hash: Some(&account.password_hash) };
     person(draft, account, &who, account.project, Role::Admin);
-    access_key(draft, &account.access_key, &account.secret_key, account.user, account.project);
+    if draft.state.access_key(&account.access_key).is_none() {
+        access_key(draft, &account.access_key, &account.secret_key, account.user, account.project);
+    }
 }
 
-fn user(draft: &mut Draft<'_>, account: &Account, wanted: &SiteUser) {
+fn user(draft: &mut Draft<'_>, account: &Account, wanted: &SiteUser) -> Result<(), Error> {
     let in_project = match &wanted.project {
         None => account.project,
         Some(name) => {
@@ -165,8 +173,18 @@ fn user(draft: &mut Draft<'_>, account: &Account, wanted: &SiteUser) {
         draft.put(User { roles, password_hash: wanted.password_hash.clone(), ..User::clone(&there) });
     }
     if let Some((id, secret)) = &wanted.access_key {
-        access_key(draft, id, secret, who.id, in_project);
+        match draft.state.access_key(id).cloned() {
+            Some(there) if there.user != who.id => {
+                return Err(Error::invalid(
+                    "users.access_key",
+                    format!("{id} of user {} is another user's already; choose another", wanted.name),
+                ));
+            }
+            Some(there) if there.secret == *secret && there.project == in_project => {}
+            Some(_) | None => access_key(draft, id, secret, who.id, in_project),
+        }
     }
+    Ok(())
 }
 
 fn project(draft: &mut Draft<'_>, account: &Account, id: ProjectId, name: &Name) {
@@ -203,10 +221,8 @@ fn person(draft: &mut Draft<'_>, account: &Account, who: &Who<'_>, project: Proj
 }
 
 fn access_key(draft: &mut Draft<'_>, id: &AccessKeyId, secret: &Secret, user: UserId, project: ProjectId) {
-    if draft.state.access_key(id).is_none() {
-        let secret = secret.clone();
-        draft.put(AccessKey { id: id.clone(), user, project, secret, enabled: true, created_at: draft.now });
-    }
+    let secret = secret.clone();
+    draft.put(AccessKey { id: id.clone(), user, project, secret, enabled: true, created_at: draft.now });
 }
 
 fn network(draft: &mut Draft<'_>, wanted: &SiteNetwork) {
@@ -225,7 +241,7 @@ fn network(draft: &mut Draft<'_>, wanted: &SiteNetwork) {
             created_at,
         };
         if draft.state.subnet(made.id).is_none() {
-            draft.put(Object::from(made));
+            draft.put(made);
         }
     }
 }

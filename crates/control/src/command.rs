@@ -1,30 +1,40 @@
 //! How a command runs: decide on a draft, commit, wait for the node.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use identity::{Action, Caller, authorize};
 use model::{
     HealthMonitor, HealthMonitorId, Kind, Listener, ListenerId, LoadBalancer, LoadBalancerId, Member,
-    MemberId, Object, ObjectKey, Pool, PoolId, QuotaKey, Snapshot, Timestamp, Trace,
+    MemberId, Object, ObjectKey, Pool, PoolId, QuotaKey, Revision, Snapshot, Timestamp, Trace,
 };
-use std::sync::Arc;
 use store::{Batch, Claim, CommitError};
 
 use crate::{Control, Error, Site, relations};
 
-/// A command while it is decided: the state as it will be, and the batch that leads there.
+/// A command while it is decided: the state as it will be, and what leads there.
 ///
 /// `put` and `delete` change `state` as they go, so rules always look at the state as it will be. Deciding has no other effect,
-/// because a command whose base was overtaken is decided again.
+/// because a command whose base was overtaken is decided again. What lands is the difference of `state` to the base: an object
+/// that is made and removed by the same command never reaches the store.
 pub(crate) struct Draft<'a> {
     pub(crate) state: Snapshot,
     pub(crate) caller: &'a Caller,
     pub(crate) site: &'a Site,
     pub(crate) now: Timestamp,
-    batch: Batch,
+    base: Snapshot,
+    touched: BTreeSet<ObjectKey>,
+    claims: BTreeMap<String, String>,
+    releases: BTreeSet<String>,
+    traces: Vec<Trace>,
 }
 
-/// Decides and lands a command.
+/// Decides and lands a command, and waits until the local node runs on it.
 pub(crate) async fn command<T>(
     control: &Control,
     caller: &Caller,
@@ -32,85 +42,143 @@ pub(crate) async fn command<T>(
     decide: impl Fn(&mut Draft<'_>) -> Result<T, Error>,
 ) -> Result<T, Error> {
     authorize(caller, action)?;
-    let (outcome, revision) = {
-        let _turn = control.inner().turn.lock().await;
-        land(control, caller, decide).await?
-    };
+    let (outcome, revision) = land(control, caller, decide).await?;
     control.applied(revision).await;
     Ok(outcome)
 }
 
-async fn land<T>(
+/// Decides and lands a command; answers when it is durable and the replica holds it.
+pub(crate) async fn land<T>(
     control: &Control,
     caller: &Caller,
     decide: impl Fn(&mut Draft<'_>) -> Result<T, Error>,
-) -> Result<(T, model::Revision), Error> {
+) -> Result<(T, Revision), Error> {
     let parts = control.inner();
+    let _turn = parts.turn.lock().await;
     for _ in 0..TRIES {
         let base = parts.replica.now();
-        let mut draft = Draft::new(Snapshot::clone(&base), caller, &parts.site, now());
+        let mut draft = Draft::new(&base, caller, &parts.site, now());
         let outcome = decide(&mut draft)?;
-        if draft.is_empty() {
+        let batch = draft.finish();
+        if changes_nothing(&batch) {
             return Ok((outcome, base.revision));
         }
-        match parts.store.commit(draft.batch).await {
+        match parts.store.commit(batch).await {
             Ok(revision) => {
-                parts.replica.at_least(revision).await;
+                if !in_time(parts.replica.at_least(revision)).await {
+                    tracing::warn!(%revision, "the change is durable, but reads do not show it yet");
+                }
                 return Ok((outcome, revision));
             }
             Err(CommitError::Stale { current }) => {
-                parts.replica.at_least(current).await;
+                if !in_time(parts.replica.at_least(current)).await {
+                    return Err(Error::Busy);
+                }
             }
-            Err(CommitError::ClaimTaken { key, holder }) => return Err(Error::Taken { what: key, holder }),
+            Err(CommitError::ClaimTaken { key, holder }) => return Err(taken(&key, &holder)),
             Err(CommitError::Failed(error)) => return Err(Error::Store(error)),
         }
     }
     Err(Error::Busy)
 }
 
+/// Waits for something of the replica, which stands still while the database is away.
+async fn in_time<T>(wait: impl Future<Output = T>) -> bool {
+    tokio::time::timeout(CATCH_UP_WAIT, wait).await.is_ok()
+}
+
+fn changes_nothing(batch: &Batch) -> bool {
+    let Batch { based_on: _, puts, deletes, releases, claims, traces: _ } = batch;
+    puts.is_empty() && deletes.is_empty() && releases.is_empty() && claims.is_empty()
+}
+
+/// What a claim that another object holds means to the caller. The rules look at the same facts before, so it takes a state
+/// that somebody changed by hand to come here.
+fn taken(key: &str, holder: &str) -> Error {
+    let mut parts = key.splitn(4, '/');
+    let error = match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some("vip"), Some(_), Some(address), None) => {
+            address.parse::<IpAddr>().ok().map(crate::address::taken)
+        }
+        (Some("port"), Some(_), Some("tcp"), Some(port)) => {
+            let port = port.parse().ok().and_then(|port: i64| port.try_into().ok());
+            port.zip(holder.parse().ok()).map(|(port, holder)| Error::PortTaken { port, holder })
+        }
+        (Some("member"), Some(_), Some(address), None) => {
+            Some(Error::MemberExists { address: address.to_owned() })
+        }
+        _ => None,
+    };
+    error.unwrap_or_else(|| Error::Taken { what: key.to_owned(), holder: holder.to_owned() })
+}
+
 impl<'a> Draft<'a> {
-    pub(crate) fn new(state: Snapshot, caller: &'a Caller, site: &'a Site, now: Timestamp) -> Self {
-        let batch = Batch { based_on: state.revision, ..Batch::default() };
-        Self { state, caller, site, now, batch }
+    pub(crate) fn new(base: &Snapshot, caller: &'a Caller, site: &'a Site, now: Timestamp) -> Self {
+        Self {
+            state: base.clone(),
+            caller,
+            site,
+            now,
+            base: base.clone(),
+            touched: BTreeSet::new(),
+            claims: BTreeMap::new(),
+            releases: BTreeSet::new(),
+            traces: Vec::new(),
+        }
     }
 
-    fn is_empty(&self) -> bool {
-        let Batch { based_on: _, puts, deletes, releases, claims, traces: _ } = &self.batch;
-        puts.is_empty() && deletes.is_empty() && releases.is_empty() && claims.is_empty()
+    /// What is to be committed.
+    pub(crate) fn finish(self) -> Batch {
+        let Self { state, base, touched, claims, releases, traces, caller: _, site: _, now: _ } = self;
+        let mut batch = Batch { based_on: base.revision, traces, ..Batch::default() };
+        for key in touched {
+            match (state.object(&key), base.object(&key)) {
+                (Some(after), before) if before.as_ref() != Some(&after) => batch.puts.push(after),
+                (None, Some(_)) => batch.deletes.push(key),
+                (Some(_), _) | (None, None) => {}
+            }
+        }
+        batch.claims = claims.into_iter().map(|(key, holder)| Claim { key, holder }).collect();
+        batch.releases = releases.into_iter().collect();
+        batch
     }
 
     /// Adds or replaces an object.
     pub(crate) fn put(&mut self, object: impl Into<Object>) {
         let object = object.into();
-        self.state.put(object.clone());
-        let key = object.key();
-        self.batch.puts.retain(|earlier| earlier.key() != key);
-        self.batch.puts.push(object);
+        self.touched.insert(object.key());
+        self.state.put(object);
     }
 
     /// Removes an object.
-    pub(crate) fn delete(&mut self, key: ObjectKey) {
+    pub(crate) fn delete(&mut self, object: Object) {
+        let key = object.key();
         self.state.remove(&key);
-        self.batch.puts.retain(|earlier| earlier.key() != key);
-        self.batch.deletes.push(key);
+        self.touched.insert(key);
     }
 
     /// Takes something of which there is only one.
     pub(crate) fn claim(&mut self, key: String, holder: impl ToString) {
-        self.batch.claims.push(Claim { key, holder: holder.to_string() });
+        self.claims.insert(key, holder.to_string());
     }
 
-    /// Gives a claim up.
+    /// Gives a claim up, be it of the base or of this command.
     pub(crate) fn release(&mut self, key: String) {
-        self.batch.releases.push(key);
+        self.claims.remove(&key);
+        self.releases.insert(key);
     }
 
     /// Adds an audit record.
     pub(crate) fn trace(&mut self, trace: Trace) {
-        self.batch.traces.push(trace);
+        self.traces.push(trace);
     }
 
-    /// Refuses when the project would own more than its quota allows; `owned` counts the new ones too.
+    /// Refuses when the project would own one more of a kind than its quota allows.
+    pub(crate) fn quota_for_one_more(&self, key: QuotaKey) -> Result<(), Error> {
+        self.quota(key, crate::quota::used(&self.state, self.caller.project, key) + 1)
+    }
+
+    /// Refuses when there would be more than the project's quota allows; `owned` counts the new one too.
     pub(crate) fn quota(&self, key: QuotaKey, owned: usize) -> Result<(), Error> {
         let limit = crate::quota::limit(&self.state, self.site, self.caller.project, key);
         if limit >= 0 && owned as i64 > limit { Err(Error::QuotaExceeded { key, limit }) } else { Ok(()) }
@@ -146,11 +214,6 @@ impl<'a> Draft<'a> {
         let ids = relations::load_balancers_of_pool(&self.state, pool);
         ids.into_iter().filter_map(|id| self.state.load_balancer(id).cloned()).collect()
     }
-
-    #[cfg(test)]
-    pub(crate) fn into_batch(self) -> Batch {
-        self.batch
-    }
 }
 
 /// The time of now.
@@ -162,3 +225,5 @@ pub(crate) fn now() -> Timestamp {
 
 /// How often a command whose base was overtaken by another process is decided again.
 const TRIES: u32 = 50;
+/// How long the replica may take to show a revision that is committed.
+const CATCH_UP_WAIT: Duration = Duration::from_secs(5);

@@ -19,7 +19,7 @@ pub enum Error {
     /// A value does not fit the rules.
     #[error("{field}: {reason}")]
     Invalid {
-        /// The field, in the model's word.
+        /// The field, as Huawei's API v3 calls it (the first dialect; another one translates).
         field: &'static str,
         /// What is wrong and what would be right.
         reason: String,
@@ -27,7 +27,7 @@ pub enum Error {
     /// The field cannot be changed any more.
     #[error("{field} cannot be changed: {reason}")]
     Immutable {
-        /// The field, in the model's word.
+        /// The field, as Huawei's API v3 calls it.
         field: &'static str,
         /// Why.
         reason: &'static str,
@@ -88,8 +88,8 @@ pub enum Error {
         /// The load balancer's id.
         load_balancer: String,
     },
-    /// Another process holds what the command claims.
-    #[error("{what} is held by {holder}")]
+    /// Another object holds what the command claims, though nothing else shows it.
+    #[error("{what} is held by {holder}; choose another")]
     Taken {
         /// The claim.
         what: String,

@@ -1,4 +1,6 @@
 //! The verbs of health monitors (huawei/behaviours.md sections 3 and 4).
+//!
+//! Both types of probe that there are, TCP and HTTP, are legal for both protocols of pools, so no rule pairs them yet.
 
 use std::sync::Arc;
 
@@ -12,7 +14,6 @@ use uuid::Uuid;
 use crate::{
     Control, Error, audit,
     command::{Draft, command},
-    quota,
 };
 
 /// Makes the health monitor of a pool.
@@ -40,20 +41,7 @@ pub async fn health_monitor_delete(
     caller: &Caller,
     id: HealthMonitorId,
 ) -> Result<(), Error> {
-    command(control, caller, action(Verb::Delete), |draft| {
-        let monitor = draft.health_monitor(id)?;
-        draft.delete(Object::HealthMonitor(monitor.clone()).key());
-        audit::record(
-            draft,
-            "deleteHealthMonitor",
-            "healthmonitor",
-            id,
-            monitor.name.as_str(),
-            audit::NOTHING,
-        );
-        Ok(())
-    })
-    .await
+    command(control, caller, action(Verb::Delete), |draft| delete(draft, id)).await
 }
 
 const fn action(verb: Verb) -> Action {
@@ -63,7 +51,7 @@ const fn action(verb: Verb) -> Action {
 pub(crate) fn create(draft: &mut Draft<'_>, new: NewHealthMonitor) -> Result<Arc<HealthMonitor>, Error> {
     let project = draft.caller.project;
     let pool = draft.pool(new.pool)?;
-    draft.quota(QuotaKey::Healthmonitor, quota::used(&draft.state, project, QuotaKey::Healthmonitor) + 1)?;
+    draft.quota_for_one_more(QuotaKey::Healthmonitor)?;
     if let Some(other) = draft.state.monitor_of(pool.id) {
         return Err(Error::InUse {
             what: format!("pool {}", pool.id),
@@ -115,6 +103,18 @@ pub(crate) fn update(
     draft.put(Object::HealthMonitor(changed.clone()));
     audit::record(draft, "updateHealthMonitor", "healthmonitor", id, changed.name.as_str(), Some(&changed));
     Ok(changed)
+}
+
+pub(crate) fn delete(draft: &mut Draft<'_>, id: HealthMonitorId) -> Result<(), Error> {
+    let monitor = draft.health_monitor(id)?;
+    remove(draft, &monitor);
+    Ok(())
+}
+
+pub(crate) fn remove(draft: &mut Draft<'_>, monitor: &Arc<HealthMonitor>) {
+    draft.delete(Object::HealthMonitor(monitor.clone()));
+    let (id, name) = (monitor.id, monitor.name.as_str());
+    audit::record(draft, "deleteHealthMonitor", "healthmonitor", id, name, audit::NOTHING);
 }
 
 /// Members without a port of their own need to be told where they are probed.

@@ -40,7 +40,7 @@ pub use load_balancer::{
     load_balancer_update,
 };
 pub use member::{
-    BatchCreated, BatchOutcome, MemberRef, member_create, member_create_batch, member_delete,
+    BATCH_MAX, BatchCreated, BatchOutcome, MemberRef, member_create, member_create_batch, member_delete,
     member_delete_batch, member_update, member_update_batch,
 };
 pub use pool::{pool_create, pool_delete, pool_delete_batch, pool_delete_cascade, pool_update};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use identity::{Action, Caller, Verb};
 use model::{
     Listener, ListenerId, ListenerPatch, ListenerProtocol, LoadBalancer, LoadBalancerId, Member, NewListener,
-    Object, Patch, Pool, PoolId, PoolProtocol, Port, QuotaKey, listener::Service,
+    Object, Patch, Pool, PoolId, PoolProtocol, Port, QuotaKey, listener::Service, pool::PoolKind,
 };
 use uuid::Uuid;
 
@@ -13,7 +13,7 @@ use crate::{
     Control, Error, audit,
     command::{Draft, command},
     load_balancer::check_tags,
-    protection, quota,
+    protection, relations,
 };
 
 /// Makes a listener.
@@ -37,35 +37,12 @@ pub async fn listener_update(
 
 /// Deletes a listener whose default pool has no members. The pool stays.
 pub async fn listener_delete(control: &Control, caller: &Caller, id: ListenerId) -> Result<(), Error> {
-    command(control, caller, action(Verb::Delete), |draft| {
-        let listener = draft.listener(id)?;
-        if let Some(pool) = listener.default_pool
-            && draft.state.members_of(pool).next().is_some()
-        {
-            return Err(Error::InUse {
-                what: format!("listener {id}"),
-                by: format!("its default pool {pool} has members; remove them first or force the deletion"),
-            });
-        }
-        remove(draft, &listener);
-        Ok(())
-    })
-    .await
+    command(control, caller, action(Verb::Delete), |draft| delete(draft, id)).await
 }
 
 /// Deletes a listener whatever its pool has. The pool stays with its members.
 pub async fn listener_delete_force(control: &Control, caller: &Caller, id: ListenerId) -> Result<(), Error> {
-    command(control, caller, action(Verb::Delete), |draft| {
-        let listener = draft.listener(id)?;
-        if let Some(pool) = listener.default_pool.and_then(|pool| draft.state.pool(pool))
-            && pool.member_deletion_protection
-        {
-            return Err(Error::MemberProtected { pool: pool.id.to_string() });
-        }
-        remove(draft, &listener);
-        Ok(())
-    })
-    .await
+    command(control, caller, action(Verb::Delete), |draft| delete_force(draft, id)).await
 }
 
 const fn action(verb: Verb) -> Action {
@@ -75,7 +52,7 @@ const fn action(verb: Verb) -> Action {
 pub(crate) fn create(draft: &mut Draft<'_>, new: NewListener) -> Result<Arc<Listener>, Error> {
     let project = draft.caller.project;
     let lb = draft.load_balancer(new.load_balancer)?;
-    draft.quota(QuotaKey::Listener, quota::used(&draft.state, project, QuotaKey::Listener) + 1)?;
+    draft.quota_for_one_more(QuotaKey::Listener)?;
     check_tags(&new.tags)?;
     protection::check(&new.protection)?;
     let protocol = new.service.protocol();
@@ -183,6 +160,31 @@ pub(crate) fn update(
     Ok(changed)
 }
 
+pub(crate) fn delete(draft: &mut Draft<'_>, id: ListenerId) -> Result<(), Error> {
+    let listener = draft.listener(id)?;
+    if let Some(pool) = listener.default_pool
+        && draft.state.member_count(pool) > 0
+    {
+        return Err(Error::InUse {
+            what: format!("listener {id}"),
+            by: format!("its default pool {pool} has members; remove them first or force the deletion"),
+        });
+    }
+    remove(draft, &listener);
+    Ok(())
+}
+
+pub(crate) fn delete_force(draft: &mut Draft<'_>, id: ListenerId) -> Result<(), Error> {
+    let listener = draft.listener(id)?;
+    if let Some(pool) = listener.default_pool.and_then(|pool| draft.state.pool(pool))
+        && pool.member_deletion_protection
+    {
+        return Err(Error::MemberProtected { pool: pool.id.to_string() });
+    }
+    remove(draft, &listener);
+    Ok(())
+}
+
 /// Makes a pool the default pool of a listener that has none; part of creating the pool.
 pub(crate) fn adopt(draft: &mut Draft<'_>, listener: &Arc<Listener>, pool: PoolId) -> Result<(), Error> {
     let lb = draft.load_balancer(listener.load_balancer)?;
@@ -193,11 +195,11 @@ pub(crate) fn adopt(draft: &mut Draft<'_>, listener: &Arc<Listener>, pool: PoolI
 
 pub(crate) fn remove(draft: &mut Draft<'_>, listener: &Arc<Listener>) {
     draft.release(port_claim(listener.load_balancer, listener.port));
-    draft.delete(Object::Listener(listener.clone()).key());
+    draft.delete(Object::Listener(listener.clone()));
     audit::record(draft, "deleteListener", "listener", listener.id, listener.name.as_str(), audit::NOTHING);
 }
 
-fn port_claim(load_balancer: LoadBalancerId, port: Port) -> String {
+pub(crate) fn port_claim(load_balancer: LoadBalancerId, port: Port) -> String {
     format!("port/{load_balancer}/tcp/{port}")
 }
 
@@ -247,7 +249,25 @@ fn check_default_pool(
         ));
     }
     check_reach(draft, lb, &pool)?;
+    check_sole(draft, lb, &pool)?;
     draft.quota(QuotaKey::ListenersPerPool, draft.state.listeners_using(id).count() + 1)
+}
+
+/// A pool that was made without a type serves one load balancer; one with a type any number (huawei/behaviours.md section 7).
+fn check_sole(draft: &Draft<'_>, lb: &LoadBalancer, pool: &Pool) -> Result<(), Error> {
+    let others = || relations::load_balancers_of_pool(&draft.state, pool).into_iter().find(|&id| id != lb.id);
+    match pool.kind {
+        PoolKind::Instance | PoolKind::Ip => Ok(()),
+        PoolKind::Any => match others() {
+            None => Ok(()),
+            Some(other) => Err(Error::InUse {
+                what: format!("pool {}", pool.id),
+                by: format!(
+                    "it serves load balancer {other}, and only a pool with a type may serve several; set its type first"
+                ),
+            }),
+        },
+    }
 }
 
 /// Whether a load balancer may use a pool with the members that it has.

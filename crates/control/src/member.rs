@@ -15,14 +15,15 @@ use model::{
 };
 use uuid::Uuid;
 
+pub(crate) use batch::check_batch;
 pub use batch::{
-    BatchCreated, BatchOutcome, MemberRef, member_create_batch, member_delete_batch, member_update_batch,
+    BATCH_MAX, BatchCreated, BatchOutcome, MemberRef, member_create_batch, member_delete_batch,
+    member_update_batch,
 };
 
 use crate::{
     Control, Error, audit,
     command::{Draft, command},
-    quota,
 };
 
 /// Adds a member to a pool.
@@ -53,13 +54,7 @@ pub async fn member_delete(
     pool: PoolId,
     id: MemberId,
 ) -> Result<(), Error> {
-    command(control, caller, action(Verb::Delete), |draft| {
-        let pool = unprotected(draft, pool)?;
-        let member = draft.member(pool.id, id)?;
-        remove(draft, &member);
-        Ok(())
-    })
-    .await
+    command(control, caller, action(Verb::Delete), |draft| delete(draft, pool, id)).await
 }
 
 const fn action(verb: Verb) -> Action {
@@ -69,8 +64,8 @@ const fn action(verb: Verb) -> Action {
 pub(crate) fn create(draft: &mut Draft<'_>, pool: PoolId, new: NewMember) -> Result<Arc<Member>, Error> {
     let project = draft.caller.project;
     let mut pool = draft.pool(pool)?;
-    draft.quota(QuotaKey::Member, quota::used(&draft.state, project, QuotaKey::Member) + 1)?;
-    draft.quota(QuotaKey::MembersPerPool, draft.state.members_of(pool.id).count() + 1)?;
+    draft.quota_for_one_more(QuotaKey::Member)?;
+    draft.quota(QuotaKey::MembersPerPool, draft.state.member_count(pool.id) + 1)?;
     if pool.ip_version == IpVersion::V4 && new.address.is_ipv6() {
         return Err(Error::invalid("address", format!("pool {} takes IPv4 members only", pool.id)));
     }
@@ -151,9 +146,16 @@ pub(crate) fn update(
     Ok(changed)
 }
 
+pub(crate) fn delete(draft: &mut Draft<'_>, pool: PoolId, id: MemberId) -> Result<(), Error> {
+    let pool = unprotected(draft, pool)?;
+    let member = draft.member(pool.id, id)?;
+    remove(draft, &member);
+    Ok(())
+}
+
 pub(crate) fn remove(draft: &mut Draft<'_>, member: &Arc<Member>) {
     draft.release(claim(member));
-    draft.delete(Object::Member(member.clone()).key());
+    draft.delete(Object::Member(member.clone()));
     audit::record(draft, "deleteMember", "member", member.id, member.name.as_str(), audit::NOTHING);
 }
 
@@ -167,7 +169,7 @@ fn unprotected(draft: &Draft<'_>, pool: PoolId) -> Result<Arc<Pool>, Error> {
     }
 }
 
-fn claim(member: &Member) -> String {
+pub(crate) fn claim(member: &Member) -> String {
     format!("member/{}/{}", member.pool, written(member.address, member.port))
 }
 
@@ -181,11 +183,10 @@ fn written(address: IpAddr, port: Option<Port>) -> String {
 }
 
 fn check_unique(draft: &Draft<'_>, pool: PoolId, address: IpAddr, port: Option<Port>) -> Result<(), Error> {
-    let same = |member: &Arc<Member>| member.address == address && member.port == port;
-    if draft.state.members_of(pool).any(same) {
-        return Err(Error::MemberExists { address: written(address, port) });
+    match draft.state.member_at(pool, address, port) {
+        Some(_) => Err(Error::MemberExists { address: written(address, port) }),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// A member of a subnet: inside it, and in the network of the pool and of all load balancers that it serves.

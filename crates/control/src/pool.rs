@@ -12,7 +12,9 @@ use uuid::Uuid;
 use crate::{
     BatchOutcome, Control, Error, audit,
     command::{Draft, command},
-    listener, member, protection, quota,
+    health_monitor, listener, member,
+    member::check_batch,
+    protection,
 };
 
 /// Makes a pool; with `listener` it becomes that listener's default pool.
@@ -37,15 +39,7 @@ pub async fn pool_delete(control: &Control, caller: &Caller, id: PoolId) -> Resu
 
 /// Deletes a pool with its members and its health monitor.
 pub async fn pool_delete_cascade(control: &Control, caller: &Caller, id: PoolId) -> Result<(), Error> {
-    command(control, caller, action(Verb::Delete), |draft| {
-        let pool = draft.pool(id)?;
-        if pool.member_deletion_protection {
-            return Err(Error::MemberProtected { pool: id.to_string() });
-        }
-        remove(draft, &pool);
-        Ok(())
-    })
-    .await
+    command(control, caller, action(Verb::Delete), |draft| delete_cascade(draft, id)).await
 }
 
 /// Deletes several pools at once, under the rule of [`pool_delete`]; all or none of those that exist.
@@ -54,15 +48,7 @@ pub async fn pool_delete_batch(
     caller: &Caller,
     ids: Vec<PoolId>,
 ) -> Result<Vec<(PoolId, BatchOutcome)>, Error> {
-    command(control, caller, action(Verb::Delete), |draft| {
-        let one = |&id: &PoolId| match delete(draft, id) {
-            Ok(()) => Ok((id, BatchOutcome::Done)),
-            Err(Error::NotFound { .. }) => Ok((id, BatchOutcome::NotFound)),
-            Err(error) => Err(error),
-        };
-        ids.iter().map(one).collect()
-    })
-    .await
+    command(control, caller, action(Verb::Delete), |draft| delete_batch(draft, &ids)).await
 }
 
 const fn action(verb: Verb) -> Action {
@@ -71,7 +57,7 @@ const fn action(verb: Verb) -> Action {
 
 pub(crate) fn create(draft: &mut Draft<'_>, new: NewPool) -> Result<Arc<Pool>, Error> {
     let project = draft.caller.project;
-    draft.quota(QuotaKey::Pool, quota::used(&draft.state, project, QuotaKey::Pool) + 1)?;
+    draft.quota_for_one_more(QuotaKey::Pool)?;
     protection::check(&new.protection)?;
     let listener = new.listener.map(|id| draft.listener(id)).transpose()?;
     let lb = new.load_balancer.map(|id| draft.load_balancer(id)).transpose()?;
@@ -156,7 +142,7 @@ pub(crate) fn update(draft: &mut Draft<'_>, id: PoolId, patch: PoolPatch) -> Res
     if let Some(any_port) = patch.any_port
         && any_port != pool.any_port
     {
-        if draft.state.members_of(id).next().is_some() {
+        if draft.state.member_count(id) > 0 {
             return Err(Error::invalid("any_port_enable", "cannot change while the pool has members"));
         }
         if any_port && draft.state.monitor_of(id).is_some_and(|monitor| monitor.probe.port.is_none()) {
@@ -197,7 +183,7 @@ pub(crate) fn update(draft: &mut Draft<'_>, id: PoolId, patch: PoolPatch) -> Res
 
 pub(crate) fn delete(draft: &mut Draft<'_>, id: PoolId) -> Result<(), Error> {
     let pool = draft.pool(id)?;
-    let by = if draft.state.members_of(id).next().is_some() {
+    let by = if draft.state.member_count(id) > 0 {
         "it has members; remove them first"
     } else if draft.state.monitor_of(id).is_some() {
         "it has a health monitor; delete that first"
@@ -208,26 +194,40 @@ pub(crate) fn delete(draft: &mut Draft<'_>, id: PoolId) -> Result<(), Error> {
     Err(Error::InUse { what: format!("pool {id}"), by: by.to_owned() })
 }
 
+pub(crate) fn delete_cascade(draft: &mut Draft<'_>, id: PoolId) -> Result<(), Error> {
+    let pool = draft.pool(id)?;
+    if pool.member_deletion_protection {
+        return Err(Error::MemberProtected { pool: id.to_string() });
+    }
+    remove(draft, &pool);
+    Ok(())
+}
+
+pub(crate) fn delete_batch(
+    draft: &mut Draft<'_>,
+    ids: &[PoolId],
+) -> Result<Vec<(PoolId, BatchOutcome)>, Error> {
+    check_batch("pools", ids.len())?;
+    let one = |&id: &PoolId| match delete(draft, id) {
+        Ok(()) => Ok((id, BatchOutcome::Done)),
+        Err(Error::NotFound { .. }) => Ok((id, BatchOutcome::NotFound)),
+        Err(error) => Err(error),
+    };
+    ids.iter().map(one).collect()
+}
+
 /// Removes a pool with all that hangs below it; listeners lose it as their default.
 pub(crate) fn remove(draft: &mut Draft<'_>, pool: &Arc<Pool>) {
     let members: Vec<_> = draft.state.members_of(pool.id).cloned().collect();
     members.iter().for_each(|member| member::remove(draft, member));
     if let Some(monitor) = draft.state.monitor_of(pool.id).cloned() {
-        draft.delete(Object::HealthMonitor(monitor.clone()).key());
-        audit::record(
-            draft,
-            "deleteHealthMonitor",
-            "healthmonitor",
-            monitor.id,
-            monitor.name.as_str(),
-            audit::NOTHING,
-        );
+        health_monitor::remove(draft, &monitor);
     }
     let listeners: Vec<_> = draft.state.listeners_using(pool.id).cloned().collect();
     for listener in listeners {
         draft.put(Listener { default_pool: None, updated_at: draft.now, ..Listener::clone(&listener) });
     }
-    draft.delete(Object::Pool(pool.clone()).key());
+    draft.delete(Object::Pool(pool.clone()));
     audit::record(draft, "deletePool", "pool", pool.id, pool.name.as_str(), audit::NOTHING);
 }
 

@@ -1,9 +1,12 @@
 //! Quotas: how much a project may own, and how much it does.
 
 use identity::{Action, Caller, Verb};
-use model::{ProjectId, Quota, QuotaKey, Snapshot};
+use model::{Kind, ProjectId, Quota, QuotaKey, Snapshot};
 
-use crate::{Control, Error, Site, View, audit, command::command};
+use crate::{
+    Control, Error, Site, View, audit,
+    command::{Draft, command},
+};
 
 /// A project's limit: its own, else the site's, else the built-in one; -1 is no limit.
 pub(crate) fn limit(state: &Snapshot, site: &Site, project: ProjectId, key: QuotaKey) -> i64 {
@@ -13,12 +16,12 @@ pub(crate) fn limit(state: &Snapshot, site: &Site, project: ProjectId, key: Quot
 
 /// How much of a kind a project owns. Limits per parent (`members_per_pool` …) have no project-wide use: 0.
 pub(crate) fn used(state: &Snapshot, project: ProjectId, key: QuotaKey) -> usize {
-    match key {
-        QuotaKey::Loadbalancer => state.load_balancers().values().filter(|o| o.project == project).count(),
-        QuotaKey::Listener => state.listeners().values().filter(|o| o.project == project).count(),
-        QuotaKey::Pool => state.pools().values().filter(|o| o.project == project).count(),
-        QuotaKey::Member => state.members().values().filter(|o| o.project == project).count(),
-        QuotaKey::Healthmonitor => state.health_monitors().values().filter(|o| o.project == project).count(),
+    let kind = match key {
+        QuotaKey::Loadbalancer => Kind::LoadBalancer,
+        QuotaKey::Listener => Kind::Listener,
+        QuotaKey::Pool => Kind::Pool,
+        QuotaKey::Member => Kind::Member,
+        QuotaKey::Healthmonitor => Kind::HealthMonitor,
         QuotaKey::Ipgroup
         | QuotaKey::L7policy
         | QuotaKey::Certificate
@@ -33,8 +36,9 @@ pub(crate) fn used(state: &Snapshot, project: ProjectId, key: QuotaKey) -> usize
         | QuotaKey::PoolsPerL7policy
         | QuotaKey::L7policiesPerListener
         | QuotaKey::FreeInstanceMembersPerPool
-        | QuotaKey::FreeInstanceListenersPerLoadbalancer => 0,
-    }
+        | QuotaKey::FreeInstanceListenersPerLoadbalancer => return 0,
+    };
+    state.owned(project, kind)
 }
 
 /// Every limit of the view's project with its use: (what, most, used).
@@ -52,23 +56,21 @@ pub async fn quota_update(
     caller: &Caller,
     limits: Vec<(QuotaKey, i64)>,
 ) -> Result<(), Error> {
-    command(control, caller, Action::elb("quotas", Verb::Put), |draft| {
-        if let Some((key, limit)) = limits.iter().find(|(_, limit)| *limit < -1) {
-            return Err(Error::invalid(
-                "quota",
-                format!("{} is {limit}; -1 is no limit, 0 and above a limit", key.as_str()),
-            ));
-        }
-        let project = caller.project;
-        let mut quota = draft
-            .state
-            .quota(project)
-            .map(|quota| Quota::clone(quota))
-            .unwrap_or_else(|| Quota { project, limits: Default::default() });
-        quota.limits.extend(limits.iter().copied());
-        audit::record(draft, "updateQuota", "quota", project, "", Some(&quota));
-        draft.put(quota);
-        Ok(())
-    })
-    .await
+    command(control, caller, Action::elb("quotas", Verb::Put), |draft| update(draft, &limits)).await
+}
+
+pub(crate) fn update(draft: &mut Draft<'_>, limits: &[(QuotaKey, i64)]) -> Result<(), Error> {
+    if let Some((key, limit)) = limits.iter().find(|(_, limit)| *limit < -1) {
+        return Err(Error::invalid(
+            "quota",
+            format!("{} is {limit}; -1 is no limit, 0 and above a limit", key.as_str()),
+        ));
+    }
+    let project = draft.caller.project;
+    let own = draft.state.quota(project).map(|quota| Quota::clone(quota));
+    let mut quota = own.unwrap_or(Quota { project, limits: Default::default() });
+    quota.limits.extend(limits.iter().copied());
+    audit::record(draft, "updateQuota", "quota", project, "", Some(&quota));
+    draft.put(quota);
+    Ok(())
 }

@@ -1,4 +1,7 @@
 //! How things do: the status tree of a load balancer (huawei/behaviours.md section 11, the table in `model::status`).
+//!
+//! Health belongs to a (listener, pool) target and a member. Below a listener a pool and its members are shown as that listener
+//! finds them; beside the listeners, over all of them.
 
 use std::sync::Arc;
 
@@ -84,7 +87,7 @@ pub fn load_balancer_status(view: &View, load_balancer: &Arc<LoadBalancer>) -> L
     let pools: Vec<_> = ids
         .into_iter()
         .filter_map(|id| view.snapshot.pool(id))
-        .map(|pool| pool_status(view, up, pool))
+        .map(|pool| pool_status(view, up, pool, None))
         .collect();
     let faulty = listeners.iter().any(|one| one.provisioning == ProvisioningStatus::Error);
     let parts = listeners.iter().map(|one| one.operating).chain(pools.iter().map(|one| one.operating));
@@ -120,7 +123,7 @@ pub fn member_status(view: &View, member: &Member) -> MemberStatus {
     let any = |status| listeners.iter().any(|one| one.operating == status);
     let operating = if listeners.is_empty() {
         // Nobody probes a pool that no listener uses.
-        match view.snapshot.monitor_of(pool.id) {
+        match view.snapshot.monitor_of(pool.id).filter(|monitor| monitor.admin_up) {
             None => OperatingStatus::NoMonitor,
             Some(_) => OperatingStatus::Unknown,
         }
@@ -139,7 +142,7 @@ fn listener_status(view: &View, above: bool, listener: &Arc<Listener>) -> Listen
     let pools: Vec<_> = listener
         .default_pool
         .and_then(|id| view.snapshot.pool(id))
-        .map(|pool| pool_status(view, up, pool))
+        .map(|pool| pool_status(view, up, pool, Some(listener.id)))
         .into_iter()
         .collect();
     ListenerStatus {
@@ -151,13 +154,16 @@ fn listener_status(view: &View, above: bool, listener: &Arc<Listener>) -> Listen
     }
 }
 
-fn pool_status(view: &View, above: bool, pool: &Arc<Pool>) -> PoolStatus {
+/// `seen_by`: the one listener that is asked; none: all that use the pool.
+fn pool_status(view: &View, above: bool, pool: &Arc<Pool>, seen_by: Option<ListenerId>) -> PoolStatus {
     let up = above && pool.admin_up;
     let shown = |member: &Arc<Member>| {
-        let status = if up && member.admin_up {
-            member_status(view, member).operating
-        } else {
-            OperatingStatus::Disabled
+        let found = member_status(view, member);
+        let here = found.listeners.iter().find(|one| Some(one.listener) == seen_by);
+        let status = match (up && member.admin_up, here) {
+            (false, _) => OperatingStatus::Disabled,
+            (true, Some(here)) => here.operating,
+            (true, None) => found.operating,
         };
         (member.clone(), status)
     };
