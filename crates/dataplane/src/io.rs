@@ -90,17 +90,20 @@ pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
-    sockopt::set_tcp_nodelay(&socket, true)?;
     match rustix::net::connect(&socket, &address) {
         Ok(()) | Err(Errno::INPROGRESS) => TcpStream::from_std(socket.into()),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Ready when a begun connection stands or has failed.
-pub(crate) fn poll_connected(stream: &TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-    ready!(stream.poll_write_ready(cx))?;
-    Poll::Ready(stream.take_error()?.map_or(Ok(()), Err))
+/// Lets small pieces go out without waiting for the acknowledgement of those before (TCP_NODELAY).
+pub(crate) fn send_at_once(stream: &TcpStream) {
+    let _gone_already = sockopt::set_tcp_nodelay(stream, true);
+}
+
+/// Whether a begun connection stands, as far as the reactor knows.
+pub(crate) fn is_connected(stream: &TcpStream, cx: &mut Context<'_>) -> bool {
+    stream.poll_write_ready(cx).is_ready() && matches!(stream.take_error(), Ok(None))
 }
 
 /// Says to the peer that nothing more comes. A connection that is gone already is left alone.

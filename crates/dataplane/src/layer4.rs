@@ -1,6 +1,13 @@
 //! Layer 4: a connection of a client becomes a connection to a member.
 
-use std::{future::poll_fn, net::SocketAddr, rc::Rc, sync::Arc, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use telemetry::{Attempt, ListenerCounters};
 use tokio::net::TcpStream;
@@ -9,61 +16,143 @@ use crate::{
     acceptor::Door,
     io,
     relay::{Counts, Ended, Relay, Way},
+    service::Service,
     table::Seat,
     target::{Target, Tried, Work},
 };
 
 /// Serves one connection to its end.
-pub(crate) async fn serve(door: Rc<Door>, client: TcpStream, peer: SocketAddr) {
+pub(crate) fn serve(door: Rc<Door>, client: TcpStream, peer: SocketAddr) -> impl Future<Output = ()> {
     let seat = Seat::take(&door.worker.table, door.slot.group());
-    seat.occupy().await;
     let service = door.slot.service();
-    let _open = Open::new(service.counters.clone());
-    let connect_timeout = service.plan.connect_timeout;
-    let found = match &service.target {
-        Some(target) => connect(target, &door, &seat, peer, connect_timeout).await,
+    let open = Open::new(service.counters.clone());
+    let begun = match &service.target {
+        Some(target) => begin(target, peer, &mut Tried::default()),
         None => None,
     };
-    let Some((work, member)) = found else {
-        service.counters.unserved.inc();
-        io::reset_on_close(&client);
-        return;
+    let mut link = match begun {
+        None => {
+            service.counters.unserved.inc();
+            io::reset_on_close(&client);
+            None
+        }
+        Some((work, member)) => {
+            seat.expire_after(connect_time(&service));
+            let relay = Relay {
+                worker: door.worker.clone(),
+                client,
+                member,
+                up: Way::default(),
+                down: Way::default(),
+                connecting: true,
+            };
+            Some(Link {
+                door,
+                service,
+                peer,
+                relay,
+                work,
+                tried: Tried::default(),
+                seat,
+                seated: false,
+                _open: open,
+            })
+        }
     };
-    let idle = service.plan.idle_timeout;
-    seat.expire_after(idle);
-    let mut relay =
-        Relay { worker: door.worker.clone(), client, member, up: Way::default(), down: Way::default() };
-    let counts = Counts {
-        from_client: &service.counters.bytes_in,
-        to_client: &service.counters.bytes_out,
-        from_member: &work.member().counters.bytes_in,
-        to_member: &work.member().counters.bytes_out,
-    };
-    let ended = poll_fn(|cx| relay.poll(cx, &seat, idle, door.slot.is_retired(), &counts)).await;
-    match ended {
-        Ended::ClientBroke => service.counters.client_resets.inc(),
-        Ended::MemberBroke => service.counters.member_resets.inc(),
-        Ended::Complete | Ended::Idle | Ended::Stopped => {}
+    poll_fn(move |cx| match &mut link {
+        Some(link) => link.poll(cx),
+        None => Poll::Ready(()),
+    })
+}
+
+/// A client's connection and the member's that it became.
+struct Link {
+    door: Rc<Door>,
+    service: Rc<Service>,
+    peer: SocketAddr,
+    relay: Relay,
+    work: Work,
+    tried: Tried,
+    seat: Seat,
+    seated: bool,
+    _open: Open,
+}
+
+impl Link {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.seated {
+            self.seat.occupy_with(cx.waker());
+            self.seated = true;
+        }
+        loop {
+            let (listener, member) = (&self.service.counters, &self.work.member().counters);
+            let counts = Counts {
+                from_client: &listener.bytes_in,
+                to_client: &listener.bytes_out,
+                from_member: &member.bytes_in,
+                to_member: &member.bytes_out,
+            };
+            let idle = self.service.plan.idle_timeout;
+            let stopped = self.door.slot.is_retired();
+            let ended = ready!(self.relay.poll(cx, &self.seat, idle, stopped, &counts));
+            match ended {
+                Ended::Idle if self.relay.connecting && io::is_connected(&self.relay.member, cx) => {
+                    // Both sides wait for the other to speak; the time so far was idle.
+                    self.relay.connecting = false;
+                    let rest = idle.saturating_sub(self.service.plan.connect_timeout);
+                    if !rest.is_zero() {
+                        self.seat.expire_after(rest);
+                        continue;
+                    }
+                }
+                Ended::Idle | Ended::MemberBroke if self.relay.connecting => {
+                    if self.turn_to_another() {
+                        continue;
+                    }
+                    self.service.counters.unserved.inc();
+                }
+                Ended::ClientBroke => self.service.counters.client_resets.inc(),
+                Ended::MemberBroke => self.service.counters.member_resets.inc(),
+                Ended::Complete | Ended::Idle | Ended::Stopped => {}
+            }
+            if ended != Ended::Complete {
+                self.relay.reset();
+            }
+            return Poll::Ready(());
+        }
+    }
+
+    /// The member cannot be reached: another one is tried, as nothing was sent. Whether there is one.
+    fn turn_to_another(&mut self) -> bool {
+        let failed = self.work.member();
+        tracing::debug!(member = %failed.plan.address, "cannot reach a member");
+        failed.counters.record(Attempt::ConnectFailed);
+        let Some(target) = &self.service.target else { return false };
+        if !self.tried.add(self.work.index()) {
+            return false;
+        }
+        let Some((work, member)) = begin(target, self.peer, &mut self.tried) else { return false };
+        self.seat.expire_after(connect_time(&self.service));
+        self.relay.turn_to(member);
+        self.work = work;
+        true
     }
 }
 
-/// A connection to some member; the next one is tried when a member cannot be reached, as nothing was sent yet.
-async fn connect(
-    target: &Rc<Target>,
-    door: &Door,
-    seat: &Seat,
-    peer: SocketAddr,
-    timeout: Duration,
-) -> Option<(Work, TcpStream)> {
-    let mut tried = Tried::default();
+/// How long a connection to a member may take to stand.
+fn connect_time(service: &Service) -> Duration {
+    service.plan.connect_timeout.min(service.plan.idle_timeout)
+}
+
+/// Begins a connection to some member that was not tried.
+fn begin(target: &Rc<Target>, client: SocketAddr, tried: &mut Tried) -> Option<(Work, TcpStream)> {
     loop {
-        let work = target.begin(peer.ip(), &tried).ok()?;
-        match connect_to(work.member().plan.address, seat, timeout).await {
+        let work = target.begin(client.ip(), tried).ok()?;
+        match io::connect(work.member().plan.address) {
             Ok(stream) => {
                 work.member().counters.connections.inc();
                 return Some((work, stream));
             }
-            Err(_) if door.slot.is_retired() => return None,
             Err(error) => {
                 tracing::debug!(member = %work.member().plan.address, %error, "cannot reach a member");
                 work.member().counters.record(Attempt::ConnectFailed);
@@ -73,22 +162,6 @@ async fn connect(
             }
         }
     }
-}
-
-/// A connection that stands, or why it does not: a timeout is `TimedOut`.
-pub(crate) async fn connect_to(
-    address: SocketAddr,
-    seat: &Seat,
-    timeout: Duration,
-) -> std::io::Result<TcpStream> {
-    let stream = io::connect(address)?;
-    seat.expire_after(timeout);
-    poll_fn(|cx| match io::poll_connected(&stream, cx) {
-        Poll::Pending if seat.expired() => Poll::Ready(Err(std::io::ErrorKind::TimedOut.into())),
-        other => other,
-    })
-    .await?;
-    Ok(stream)
 }
 
 /// Counts a connection as open until it is dropped.

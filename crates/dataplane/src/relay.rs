@@ -35,9 +35,11 @@ pub(crate) struct Relay {
     pub(crate) member: TcpStream,
     pub(crate) up: Way,
     pub(crate) down: Way,
+    /// The connection to the member was begun, and nothing shows yet that it stands.
+    pub(crate) connecting: bool,
 }
 
-/// How a relay ended.
+/// How a relay ended. All but [`Ended::Complete`] call for [`Relay::reset`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
     /// Both sides had said all.
@@ -46,7 +48,7 @@ pub(crate) enum Ended {
     Idle,
     /// The client broke the connection.
     ClientBroke,
-    /// The member broke the connection.
+    /// The member broke the connection; while it is being made: it cannot be reached.
     MemberBroke,
     /// The listener is gone.
     Stopped,
@@ -71,8 +73,14 @@ impl Relay {
         counts: &Counts<'_>,
     ) -> Poll<Ended> {
         let worker = &*self.worker;
-        let up = self.up.poll(worker, cx, &mut self.client, &self.member);
-        let down = self.down.poll(worker, cx, &mut self.member, &self.client);
+        let connecting = &mut self.connecting;
+        let others_done = self.down.state == State::Done;
+        let up = self.up.poll(worker, cx, &mut self.client, &self.member, others_done, connecting);
+        let others_done = self.up.state == State::Done;
+        let down = self.down.poll(worker, cx, &mut self.member, &self.client, others_done, &mut false);
+        if matches!(down, Ok(bytes) if bytes > 0) || self.down.state != State::Open {
+            self.connecting = false;
+        }
         let (mut moved, mut broken) = (false, None);
         match up {
             Ok(bytes) => {
@@ -93,26 +101,32 @@ impl Relay {
             Err(Side::To) => broken = broken.or(Some(Ended::ClientBroke)),
         }
         if let Some(ended) = broken {
-            return Poll::Ready(self.reset(ended));
+            return Poll::Ready(ended);
         }
         if self.up.state == State::Done && self.down.state == State::Done {
             return Poll::Ready(Ended::Complete);
         }
         if stopped {
-            return Poll::Ready(self.reset(Ended::Stopped));
+            return Poll::Ready(Ended::Stopped);
         }
         if moved {
             seat.expire_after(idle);
         } else if seat.expired() {
-            return Poll::Ready(self.reset(Ended::Idle));
+            return Poll::Ready(Ended::Idle);
         }
         Poll::Pending
     }
 
-    fn reset(&self, ended: Ended) -> Ended {
+    /// Makes the close of both sides a reset.
+    pub(crate) fn reset(&self) {
         io::reset_on_close(&self.client);
         io::reset_on_close(&self.member);
-        ended
+    }
+
+    /// Tries another member; what came from the client meanwhile goes to it. Only while `connecting`: then nothing was taken.
+    pub(crate) fn turn_to(&mut self, member: TcpStream) {
+        self.member = member;
+        self.up.turns = Turns::None;
     }
 }
 
@@ -123,6 +137,16 @@ pub(crate) struct Way {
     pipe: Option<Pipe>,
     bulk: bool,
     state: State,
+    turns: Turns,
+}
+
+/// How often a direction has written. A connection on which one thing is said and then closed does without TCP_NODELAY.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Turns {
+    #[default]
+    None,
+    One,
+    Many,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -154,6 +178,8 @@ impl Way {
         cx: &mut Context<'_>,
         from: &mut TcpStream,
         to: &TcpStream,
+        others_done: bool,
+        connecting: &mut bool,
     ) -> Result<u64, Side> {
         let mut moved = 0;
         loop {
@@ -171,14 +197,21 @@ impl Way {
                     Poll::Pending => return Ok(moved as u64),
                 }
             }
+            *connecting &= moved == 0;
             if self.state == State::Ending {
-                io::finish(to);
+                if *connecting && io::poll_writable(to, cx).is_pending() {
+                    // To end a connection that is being made would be to give it up.
+                    return Ok(moved as u64);
+                }
+                if !others_done {
+                    io::finish(to);
+                }
                 self.state = State::Done;
                 continue;
             }
             let read = if self.bulk { self.poll_splice(worker, cx, from) } else { Poll::Ready(Ok(false)) };
             let read = match read {
-                Poll::Ready(Ok(false)) => self.poll_copy(worker, cx, from, to, &mut moved),
+                Poll::Ready(Ok(false)) => self.poll_copy(worker, cx, from, to, &mut moved, connecting),
                 Poll::Ready(Ok(true)) => Poll::Ready(Ok(())),
                 Poll::Ready(Err(side)) => Poll::Ready(Err(side)),
                 Poll::Pending => Poll::Pending,
@@ -214,6 +247,18 @@ impl Way {
         Ok(true)
     }
 
+    /// Notes that something is written.
+    fn take_turn(&mut self, to: &TcpStream) {
+        self.turns = match self.turns {
+            Turns::None => Turns::One,
+            Turns::One => {
+                io::send_at_once(to);
+                Turns::Many
+            }
+            Turns::Many => Turns::Many,
+        };
+    }
+
     /// Moves bytes into the pipe; false when there is none to be had, so that bytes have to be copied.
     fn poll_splice(
         &mut self,
@@ -228,7 +273,8 @@ impl Way {
             self.bulk = false;
             return Poll::Ready(Ok(false));
         };
-        match std::task::ready!(io::poll_fill(from, cx, pipe, crate::pipe::PIPE_BYTES)) {
+        let filled = std::task::ready!(io::poll_fill(from, cx, pipe, crate::pipe::PIPE_BYTES));
+        match filled {
             Ok(0) => self.state = State::Ending,
             Ok(bytes) => self.bulk = bytes >= BULK_BYTES_MIN,
             Err(_) => return Poll::Ready(Err(Side::From)),
@@ -244,6 +290,7 @@ impl Way {
         from: &mut TcpStream,
         to: &TcpStream,
         moved: &mut usize,
+        connecting: &mut bool,
     ) -> Poll<Result<(), Side>> {
         let mut scratch = worker.buffers.scratch.borrow_mut();
         let window = &mut scratch[..WINDOW_BYTES];
@@ -257,7 +304,19 @@ impl Way {
         };
         self.bulk = bytes == WINDOW_BYTES;
         let piece = [IoSlice::new(&window[..bytes])];
-        let Ok(written) = io::write(to, &piece) else { return Poll::Ready(Err(Side::To)) };
+        self.take_turn(to);
+        let written = match *connecting {
+            true => io::write_at_once(to, &piece),
+            false => io::write(to, &piece),
+        };
+        let written = match written {
+            Ok(written) => written,
+            Err(_) => {
+                self.pending.keep(&worker.buffers, &piece, 0);
+                return Poll::Ready(Err(Side::To));
+            }
+        };
+        *connecting &= written == 0;
         *moved += written;
         if written < bytes {
             self.pending.keep(&worker.buffers, &piece, written);

@@ -158,10 +158,15 @@ impl Seat {
     /// Remembers how the connection's task is woken. Must be done once inside the task, before anything is waited for.
     pub(crate) async fn occupy(&self) {
         poll_fn(|cx| {
-            self.table.seats.borrow_mut()[self.place as usize].waker = Some(cx.waker().clone());
+            self.occupy_with(cx.waker());
             Poll::Ready(())
         })
         .await;
+    }
+
+    /// As [`Seat::occupy`], within a poll.
+    pub(crate) fn occupy_with(&self, waker: &Waker) {
+        self.table.seats.borrow_mut()[self.place as usize].waker = Some(waker.clone());
     }
 
     /// The connection is woken after this time, unless something else is said before.

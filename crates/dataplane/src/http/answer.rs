@@ -53,7 +53,7 @@ impl Own {
 }
 
 /// Sends an answer; the connection, when it goes on.
-pub(super) async fn send(connection: Connection, own: Own) -> Option<Connection> {
+pub(super) async fn send(connection: Connection, own: Box<Own>) -> Option<Connection> {
     own.service.counters.record(Outcome::Own(own.answer));
     let worker = connection.door.worker.clone();
     let mut pending = Pending::default();
@@ -97,13 +97,12 @@ pub(super) async fn send(connection: Connection, own: Own) -> Option<Connection>
     if own.keep_alive {
         return Some(connection);
     }
-    linger(connection).await;
-    None
+    linger(connection).await
 }
 
 /// Closes after an answer to a request that was not read to its end. Closing at once would reset the connection, and the
 /// client might never see the answer; so the end is said, and what still comes is read and dropped for a while.
-pub(super) async fn linger(mut connection: Connection) {
+pub(super) async fn linger(mut connection: Connection) -> Option<Connection> {
     io::finish(&connection.client);
     connection.seat.expire_after(LINGER);
     let worker = connection.door.worker.clone();
@@ -122,6 +121,7 @@ pub(super) async fn linger(mut connection: Connection) {
         }
     })
     .await;
+    None
 }
 
 /// How long, and how many bytes, are read and dropped before a connection is closed all the same.

@@ -3,6 +3,7 @@
 use std::{
     future::poll_fn,
     net::SocketAddr,
+    pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
     time::Duration,
@@ -21,7 +22,7 @@ use crate::{
     acceptor::Door,
     io,
     layer4::Open,
-    relay::{Counts, Relay, Way},
+    relay::{self, Counts, Relay, Way},
     service::Service,
     table::Seat,
 };
@@ -41,7 +42,62 @@ pub(super) struct Connection {
     scan: Option<HeadScan>,
     /// Whether no request has ended yet.
     fresh: bool,
+    seated: bool,
+    exchange: Option<Box<Exchange>>,
     _open: Open,
+}
+
+/// A connection's task. Ordinary requests are served by a plain poll; for what is rare, the connection moves into a boxed future
+/// and maybe back.
+pub(super) enum Life {
+    /// It is served.
+    Ordinary(Connection),
+    /// Something rare is done with it.
+    Rare(Pin<Box<dyn Future<Output = Option<Connection>>>>),
+    /// It has ended.
+    Over,
+}
+
+impl Future for Life {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let turn = match &mut *self {
+                Self::Over => return Poll::Ready(()),
+                Self::Ordinary(connection) => ready!(connection.poll(cx)),
+                Self::Rare(rare) => {
+                    match ready!(rare.as_mut().poll(cx)) {
+                        Some(mut connection) => {
+                            connection.expect_next();
+                            self.set(Self::Ordinary(connection));
+                        }
+                        None => self.set(Self::Over),
+                    }
+                    continue;
+                }
+            };
+            let Self::Ordinary(connection) = std::mem::replace(&mut *self, Self::Over) else { continue };
+            *self = match turn {
+                Turn::Over => continue,
+                Turn::Answer(own) => Self::Rare(Box::pin(answer::send(connection, own))),
+                Turn::Linger => Self::Rare(Box::pin(answer::linger(connection))),
+                Turn::Tunnel(exchange, agreed) => Self::Rare(Box::pin(connection.tunnel(exchange, agreed))),
+            };
+        }
+    }
+}
+
+/// Something that ends the ordinary service of a connection.
+enum Turn {
+    /// It has ended.
+    Over,
+    /// We answer.
+    Answer(Box<Own>),
+    /// It is to be closed while the client may still be sending.
+    Linger,
+    /// The member agreed to another protocol.
+    Tunnel(Box<Exchange>, Tunnel),
 }
 
 /// What comes of waiting for a request.
@@ -58,40 +114,64 @@ impl Connection {
     pub(super) fn new(door: Rc<Door>, client: TcpStream, peer: SocketAddr) -> Self {
         let seat = Seat::take(&door.worker.table, door.slot.group());
         let _open = Open::new(door.slot.service().counters.clone());
-        Self { door, client, peer, seat, input: Vec::new(), scan: None, fresh: true, _open }
+        Self {
+            door,
+            client,
+            peer,
+            seat,
+            input: Vec::new(),
+            scan: None,
+            fresh: true,
+            seated: false,
+            exchange: None,
+            _open,
+        }
     }
 
-    pub(super) async fn serve(mut self) {
-        self.seat.occupy().await;
-        self.expect_request();
-        loop {
-            let own = match poll_fn(|cx| self.poll_request(cx)).await {
-                Next::Close => return,
-                Next::Answer(own) => own,
-                Next::Request(mut exchange) => match poll_fn(|cx| exchange.poll(cx, &mut self)).await {
-                    Ended::Next => {
-                        exchange.finish();
-                        self.fresh = false;
-                        self.expect_request();
-                        continue;
-                    }
-                    Ended::Close => return exchange.finish(),
-                    Ended::Linger => {
-                        drop(exchange);
-                        return Box::pin(answer::linger(self)).await;
-                    }
-                    Ended::Reset => return io::reset_on_close(&self.client),
-                    Ended::Own(own) => Box::new(own),
-                    Ended::Tunnel(tunnel) => return Box::pin(self.tunnel(exchange, tunnel)).await,
-                },
-            };
-            match Box::pin(answer::send(self, *own)).await {
-                Some(connection) => self = connection,
-                None => return,
-            }
-            self.fresh = false;
+    /// Serves until the connection ends, or until something rare has to be done with it.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        if !self.seated {
+            self.seated = true;
+            self.seat.occupy_with(cx.waker());
             self.expect_request();
         }
+        loop {
+            if let Some(mut exchange) = self.exchange.take() {
+                let ended = exchange.poll(cx, self);
+                let Poll::Ready(ended) = ended else {
+                    self.exchange = Some(exchange);
+                    return Poll::Pending;
+                };
+                match ended {
+                    Ended::Next => {
+                        exchange.finish();
+                        self.expect_next();
+                    }
+                    Ended::Close => {
+                        exchange.finish();
+                        return Poll::Ready(Turn::Over);
+                    }
+                    Ended::Linger => return Poll::Ready(Turn::Linger),
+                    Ended::Reset => {
+                        io::reset_on_close(&self.client);
+                        return Poll::Ready(Turn::Over);
+                    }
+                    Ended::Own(own) => return Poll::Ready(Turn::Answer(Box::new(own))),
+                    Ended::Tunnel(tunnel) => return Poll::Ready(Turn::Tunnel(exchange, tunnel)),
+                }
+            }
+            match ready!(self.poll_request(cx)) {
+                Next::Request(exchange) => self.exchange = Some(exchange),
+                Next::Answer(own) => return Poll::Ready(Turn::Answer(own)),
+                Next::Close => return Poll::Ready(Turn::Over),
+            }
+        }
+    }
+
+    /// A request has ended and another may follow.
+    fn expect_next(&mut self) {
+        self.fresh = false;
+        self.expect_request();
     }
 
     /// Sets the deadline of the next request: its first byte is waited for.
@@ -187,20 +267,24 @@ impl Connection {
     }
 
     /// Relays bytes both ways after the member agreed to another protocol, which [`Tunnel`] proves.
-    async fn tunnel(self, exchange: Box<Exchange>, _agreed: Tunnel) {
+    async fn tunnel(self, exchange: Box<Exchange>, _agreed: Tunnel) -> Option<Self> {
         let Exchange { service, work, stream, early, .. } = *exchange;
         let Self { door, client, seat, input, _open, .. } = self;
         let idle = service.plan.idle_timeout.max(response_timeout(&service));
         seat.expire_after(idle);
         let (up, down) = (Way::holding(input), Way::holding(early));
-        let mut relay = Relay { worker: door.worker.clone(), client, member: stream, up, down };
+        let worker = door.worker.clone();
+        let mut relay = Relay { worker, client, member: stream, up, down, connecting: false };
         let counts = Counts {
             from_client: &service.counters.bytes_in,
             to_client: &service.counters.bytes_out,
             from_member: &work.member().counters.bytes_in,
             to_member: &work.member().counters.bytes_out,
         };
-        poll_fn(|cx| relay.poll(cx, &seat, idle, false, &counts)).await;
+        if poll_fn(|cx| relay.poll(cx, &seat, idle, false, &counts)).await != relay::Ended::Complete {
+            relay.reset();
+        }
+        None
     }
 }
 

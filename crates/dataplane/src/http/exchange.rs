@@ -636,8 +636,10 @@ fn open(
                 return Ok(Opened { work, stream, written, state });
             }
         }
-        let opened = io::connect(member.plan.address)
-            .and_then(|stream| io::write_at_once(&stream, pieces).map(|written| (stream, written)));
+        let opened = io::connect(member.plan.address).and_then(|stream| {
+            io::send_at_once(&stream);
+            io::write_at_once(&stream, pieces).map(|written| (stream, written))
+        });
         match opened {
             Ok((stream, written)) => {
                 member.counters.connections.inc();
