@@ -1,6 +1,6 @@
 //! The API server: the one port that people and programs talk to.
 //!
-//! A request comes in through [`serve`], gets an id, is sorted by its path ([`mount`]), and then goes
+//! A request comes in through [`serve()`], gets an id, is sorted by its path (`mount`), and then goes
 //! - to a dialect, with the [`identity::Caller`] found by `authenticate` in its extensions, and its
 //!   [`identity::Origin`] always;
 //! - to the identity API (`/v3/auth/tokens`, `/v3/projects` …, also under `/identity`);
