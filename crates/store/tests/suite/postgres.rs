@@ -115,16 +115,11 @@ fn as_postgres(program: &Path) -> Command {
 
 /// The server lives as long as this test process, which has no exit hook: a shell waits for our end and stops the server.
 fn end_with_us(server: u32, data: &Path) {
-    let script = format!(
-        "while kill -0 {us} 2>/dev/null; do sleep 0.2; done; kill -INT {server}; sleep 1; rm -rf {dir}",
+    let wait_and_stop = format!(
+        "(while kill -0 {us} 2>/dev/null; do sleep 0.2; done; kill -INT {server}; sleep 1; rm -rf {dir}) </dev/null >/dev/null 2>&1 &",
         us = std::process::id(),
         dir = data.parent().unwrap().display(),
     );
-    Command::new("setsid")
-        .args(["sh", "-c", &script])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let begun = Command::new("setsid").args(["sh", "-c", &wait_and_stop]).status().unwrap();
+    assert!(begun.success());
 }
