@@ -39,6 +39,7 @@ impl Acceptor {
     ) -> io::Result<Self> {
         let door = Rc::new(Door { worker, slot, address });
         let socket = Rc::new(TcpListener::from_std(socket)?);
+        door.worker.sockets.set(door.worker.sockets.get() + 1);
         let task = tokio::task::spawn_local(accept(door.clone(), socket.clone()));
         Ok(Self { door, socket, task })
     }
@@ -50,6 +51,8 @@ impl Acceptor {
     /// Stops accepting; connections that the kernel has already made are still taken.
     pub(crate) fn stop(self) {
         self.task.abort();
+        let sockets = &self.door.worker.sockets;
+        sockets.set(sockets.get() - 1);
         while let Ok(socket) = rustix::net::accept_with(&self.socket, FLAGS) {
             if let Ok((stream, peer)) = known(socket) {
                 begin(&self.door, stream, peer);
@@ -70,7 +73,7 @@ fn known(socket: OwnedFd) -> io::Result<(TcpStream, SocketAddr)> {
 
 async fn accept(door: Rc<Door>, socket: Rc<TcpListener>) {
     loop {
-        if door.worker.table.taken() >= door.worker.connections_max {
+        if !door.worker.may_accept() {
             rest(&door.worker).await;
             continue;
         }

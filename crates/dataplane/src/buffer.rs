@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use crate::{config::SCRATCH_BYTES, io::write};
 
 /// A pooled buffer that grew beyond this is freed instead of kept.
-const KEPT_BYTES_MAX: usize = 64 * 1024;
+const KEPT_BYTES_MAX: usize = 16 * 1024;
 
 /// Pooled buffers that a worker keeps.
 const KEPT_MAX: usize = 256;

@@ -17,8 +17,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::{
     Config, HealthChange,
     bind::bind,
-    config::DESCRIPTORS_RESERVED,
-    limits, probe,
+    limits::Limits,
+    probe,
     target::SharedTarget,
     worker::{self, Change},
 };
@@ -67,14 +67,11 @@ const REBIND_EVERY: Duration = Duration::from_secs(2);
 /// When a thread or a runtime cannot be had.
 pub fn start(config: Config, registry: Registry, now: fn() -> Timestamp) -> io::Result<Dataplane> {
     let config = Config { workers: config.workers.max(1), ..config };
-    let per_worker = match config.connections_max {
-        Some(connections) => connections.div_ceil(config.workers).max(1),
-        None => limits::raise_descriptors().saturating_sub(DESCRIPTORS_RESERVED) / 2 / config.workers,
-    };
+    let limits = Arc::new(Limits::new(config.connections_max, config.workers));
     let inner: Arc<OnceLock<Weak<Inner>>> = Arc::default();
     let (prober, news) = probe::start(now, keep_binding(inner.clone()))?;
     let workers = (0..config.workers)
-        .map(|index| worker::start(index, config.clone(), per_worker.max(1), registry.clone()))
+        .map(|index| worker::start(index, config.clone(), limits.clone(), registry.clone()))
         .collect::<io::Result<_>>()?;
     let dataplane = Dataplane(Arc::new(Inner {
         config,

@@ -1,9 +1,56 @@
-//! The limit of open files of this process.
+//! How many connections may be open, over all workers.
+//!
+//! Connections of clients and of members are paired, so each costs two descriptors; listening sockets cost one. At the limit new
+//! connections wait in the kernel's queues, and work in hand goes on.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// Raises the limit to what the system allows; what it is then. No limit reads as a million.
-pub(crate) fn raise_descriptors() -> usize {
+use crate::config::DESCRIPTORS_RESERVED;
+
+/// The limit, and what counts against it. A worker below its share looks at nothing of the others'.
+pub(crate) struct Limits {
+    /// Said by the configuration.
+    connections_max: Option<usize>,
+    descriptors: usize,
+    workers: Box<[Use]>,
+}
+
+/// What one worker uses; it alone writes.
+#[derive(Default)]
+#[repr(align(128))]
+struct Use {
+    connections: AtomicUsize,
+    sockets: AtomicUsize,
+}
+
+impl Limits {
+    /// A limit for so many workers. Raises the limit of open files as far as the system allows.
+    pub(crate) fn new(connections_max: Option<usize>, workers: usize) -> Self {
+        let descriptors = raise_descriptors().saturating_sub(DESCRIPTORS_RESERVED);
+        Self { connections_max, descriptors, workers: (0..workers).map(|_| Use::default()).collect() }
+    }
+
+    /// Notes how many connections and listening sockets a worker has.
+    pub(crate) fn note(&self, worker: usize, connections: usize, sockets: usize) {
+        let Some(used) = self.workers.get(worker) else { return };
+        used.connections.store(connections, Relaxed);
+        used.sockets.store(sockets, Relaxed);
+    }
+
+    /// Whether another connection may be opened.
+    pub(crate) fn allows_another(&self) -> bool {
+        let sum = |of: fn(&Use) -> &AtomicUsize| {
+            self.workers.iter().map(|used| of(used).load(Relaxed)).sum::<usize>()
+        };
+        let by_descriptors = self.descriptors.saturating_sub(sum(|used| &used.sockets)) / 2;
+        sum(|used| &used.connections) < self.connections_max.unwrap_or(usize::MAX).min(by_descriptors).max(1)
+    }
+}
+
+/// Raises the limit of open files to what the system allows; what it is then. No limit reads as a million.
+fn raise_descriptors() -> usize {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
         limit.current = limit.maximum;
@@ -12,4 +59,26 @@ pub(crate) fn raise_descriptors() -> usize {
         }
     }
     getrlimit(Resource::Nofile).current.map_or(1_000_000, |files| files as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_of_all_workers_count_together_and_sockets_take_from_them() {
+        let workers = (0..2).map(|_| Use::default()).collect();
+        let limits = Limits { connections_max: None, descriptors: 25, workers };
+        for (why, first, second, allowed) in [
+            ("nothing is open", (0, 0), (0, 0), true),
+            ("one below", (10, 0), (1, 0), true),
+            ("at the limit", (11, 0), (1, 0), false),
+            ("sockets cost one each", (8, 6), (0, 3), false),
+            ("one is always allowed", (0, 100), (0, 0), true),
+        ] {
+            limits.note(0, first.0, first.1);
+            limits.note(1, second.0, second.1);
+            assert_eq!(limits.allows_another(), allowed, "{why}");
+        }
+    }
 }

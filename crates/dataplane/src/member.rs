@@ -49,9 +49,11 @@ impl Member {
         }
     }
 
-    /// Closes kept connections that the member closed, or that were not used since `before` (in ticks).
-    pub(crate) fn sweep(&self, before: u32) {
-        self.idle.borrow_mut().retain(|kept| kept.since >= before && io::quiet(&kept.stream));
+    /// Closes kept connections that the member closed, or that were not used since `before` (in ticks); how many stay.
+    pub(crate) fn sweep(&self, before: u32) -> usize {
+        let mut idle = self.idle.borrow_mut();
+        idle.retain(|kept| kept.since >= before && io::quiet(&kept.stream));
+        idle.len()
     }
 
     /// Closes all kept connections.

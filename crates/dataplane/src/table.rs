@@ -79,8 +79,9 @@ impl Table {
         self.seats.borrow().iter().filter_map(|seat| seat.waker.as_ref()).for_each(Waker::wake_by_ref);
     }
 
-    /// Walks the deadlines, tick by tick, for ever. `each_tick` is called with the present after every walk.
-    pub(crate) async fn run(&self, mut each_tick: impl FnMut(u32)) {
+    /// Walks the deadlines, tick by tick, for ever. `each_tick` is called after every walk; without connections there is another
+    /// tick only if it says so.
+    pub(crate) async fn run(&self, mut each_tick: impl FnMut(&Self) -> bool) {
         loop {
             if poll_fn(|cx| self.ticker.poll_tick(cx)).await.is_err() {
                 // A timer that cannot be read is a defect of the system; without it no deadline would ever come.
@@ -88,8 +89,8 @@ impl Table {
                 return;
             }
             self.tick();
-            each_tick(self.now.get());
-            if self.taken.get() == 0 {
+            let wanted = each_tick(self);
+            if self.taken.get() == 0 && !wanted {
                 self.arm(false);
             }
         }
@@ -220,7 +221,7 @@ mod tests {
         runtime.block_on(async {
             let table = Rc::new(Table::new().unwrap());
             let ticking = table.clone();
-            tokio::task::spawn_local(async move { ticking.run(|_| ()).await });
+            tokio::task::spawn_local(async move { ticking.run(|_| false).await });
             work(table).await
         })
     }

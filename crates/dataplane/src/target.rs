@@ -117,8 +117,8 @@ impl Target {
     }
 
     /// See [`Member::sweep`].
-    pub(crate) fn sweep(&self, before: u32) {
-        self.members.iter().for_each(|member| member.sweep(before));
+    pub(crate) fn sweep(&self, before: u32) -> usize {
+        self.members.iter().map(|member| member.sweep(before)).sum()
     }
 
     /// Closes all kept connections.

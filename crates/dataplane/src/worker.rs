@@ -27,6 +27,7 @@ use crate::{
     buffer::Buffers,
     config::Config,
     http::HttpScratch,
+    limits::Limits,
     pipe::Pipes,
     service::{Service, Slot},
     table::{TICK, Table},
@@ -37,8 +38,7 @@ use crate::{
 pub(crate) struct Worker {
     pub(crate) index: usize,
     pub(crate) config: Config,
-    /// Most connections open in this worker.
-    pub(crate) connections_max: usize,
+    pub(crate) limits: Arc<Limits>,
     pub(crate) registry: Registry,
     pub(crate) table: Rc<Table>,
     pub(crate) buffers: Buffers,
@@ -49,6 +49,8 @@ pub(crate) struct Worker {
     slots: RefCell<HashMap<ListenerId, Listening>>,
     targets: RefCell<HashMap<TargetId, Rc<Target>>>,
     groups: Cell<u32>,
+    /// Listening sockets.
+    pub(crate) sockets: Cell<usize>,
 }
 
 /// A listener in this worker.
@@ -85,7 +87,7 @@ pub(crate) enum Change {
 pub(crate) fn start(
     index: usize,
     config: Config,
-    connections_max: usize,
+    limits: Arc<Limits>,
     registry: Registry,
 ) -> io::Result<mpsc::UnboundedSender<Order>> {
     let (orders, inbox) = mpsc::unbounded_channel();
@@ -101,7 +103,7 @@ pub(crate) fn start(
             Err(error) => return drop(ready.send(Err(error))),
         };
         runtime.block_on(async move {
-            let worker = match Worker::new(index, config, connections_max, registry) {
+            let worker = match Worker::new(index, config, limits, registry) {
                 Ok(worker) => Rc::new(worker),
                 Err(error) => return drop(ready.send(Err(error))),
             };
@@ -122,11 +124,11 @@ const EVENT_INTERVAL: u32 = 256;
 const SWEEP_TICKS: u32 = 20;
 
 impl Worker {
-    fn new(index: usize, config: Config, connections_max: usize, registry: Registry) -> io::Result<Self> {
+    fn new(index: usize, config: Config, limits: Arc<Limits>, registry: Registry) -> io::Result<Self> {
         Ok(Self {
             index,
             config,
-            connections_max,
+            limits,
             registry,
             table: Rc::new(Table::new()?),
             buffers: Buffers::new(),
@@ -136,6 +138,7 @@ impl Worker {
             slots: RefCell::default(),
             targets: RefCell::default(),
             groups: Cell::new(0),
+            sockets: Cell::new(0),
         })
     }
 
@@ -144,15 +147,16 @@ impl Worker {
         tokio::task::spawn_local(async move {
             let idle_ticks = (worker.config.upstream_idle_timeout.as_millis() / TICK.as_millis()) as u32;
             let swept = Cell::new(0);
-            let table = worker.table.clone();
-            table
-                .run(|now| {
-                    if now - swept.get() >= SWEEP_TICKS {
-                        swept.set(now);
-                        worker.sweep(now.saturating_sub(idle_ticks));
-                    }
-                })
-                .await;
+            let each_tick = |table: &Table| {
+                let now = table.now();
+                let due = now - swept.get() >= SWEEP_TICKS;
+                if !due && table.taken() > 0 {
+                    return true;
+                }
+                swept.set(now);
+                worker.sweep(now.saturating_sub(idle_ticks)) > 0
+            };
+            worker.table.run(each_tick).await;
         });
         while let Some(order) = inbox.recv().await {
             let mut drain = false;
@@ -223,6 +227,12 @@ impl Worker {
         target
     }
 
+    /// Whether another connection may be opened; notes what is.
+    pub(crate) fn may_accept(&self) -> bool {
+        self.limits.note(self.index, self.table.taken(), self.sockets.get());
+        self.limits.allows_another()
+    }
+
     fn remove_listener(&self, id: ListenerId) {
         let Some(listening) = self.slots.borrow_mut().remove(&id) else { return };
         for acceptor in listening.acceptors {
@@ -255,9 +265,8 @@ impl Worker {
         }
     }
 
-    fn sweep(&self, before: u32) {
-        for target in self.targets.borrow().values() {
-            target.sweep(before);
-        }
+    /// Closes connections to members that are not needed; how many are still kept.
+    fn sweep(&self, before: u32) -> usize {
+        self.targets.borrow().values().map(|target| target.sweep(before)).sum()
     }
 }

@@ -158,7 +158,7 @@ impl Exchange {
         };
         let mut up = Flow::new(Body::for_request(head.framing()), Transfer::Relay);
         let (mut tried, mut opened, mut refused) = (Tried::default(), None, (OwnAnswer::BadRequest, None));
-        let begun = up.begin(worker, &out, rest, |pieces| {
+        let begun = up.begin(worker, &mut out, rest, |pieces| {
             match open(&service, target, connection.peer, &mut tried, false, pieces) {
                 Ok(open) => Ok(opened.insert(open).written),
                 Err(why) => {
@@ -420,7 +420,7 @@ impl Exchange {
         self.down.follow_with(Body::for_response(head.framing()), delivery.transfer, read == WINDOW_BYTES);
         let client = &connection.client;
         let send = |pieces: &[IoSlice<'_>]| io::write(client, pieces).map_err(|_| Fault::Sink);
-        let begun = self.down.begin(worker, &out, rest, send).and_then(|taken| {
+        let begun = self.down.begin(worker, &mut out, rest, send).and_then(|taken| {
             let more =
                 if self.down.is_read() { 0 } else { self.down.feed(worker, &rest[taken..], client)? };
             Ok(taken + more)

@@ -20,6 +20,9 @@ pub(super) const WINDOW_BYTES: usize = 128 * 1024;
 /// Fewer certain bytes than this are not worth a pipe.
 const SPLICE_BYTES_MIN: u64 = 64 * 1024;
 
+/// Up to so many bytes of a body are copied behind their head.
+const COPY_BYTES_MAX: usize = 4096;
+
 /// What may be moved before other connections get their turn.
 const TURN_BYTES: u64 = 2 * 1024 * 1024;
 
@@ -117,31 +120,33 @@ impl Flow {
     /// Takes a head and the input behind it, and gives both to `send`; how much of the input was the body's.
     ///
     /// `send` is called with the pieces to write and says how many bytes the receiver took; what it did not take waits.
-    /// At most one piece of a body is given with the head, the usual case; more are sent behind it by calling again.
+    /// At most one piece of a body goes with the head, the usual case; for what is left, and for the body's end, call
+    /// [`Flow::feed`]. A small piece is copied behind the head: that is cheaper than a second piece to write.
     pub(super) fn begin(
         &mut self,
         worker: &Worker,
-        head: &[u8],
+        head: &mut Vec<u8>,
         input: &[u8],
         send: impl FnOnce(&[IoSlice<'_>]) -> Result<usize, Fault>,
     ) -> Result<usize, Fault> {
-        let mut pieces = [IoSlice::new(&[]); 4];
-        pieces[0] = IoSlice::new(head);
-        if self.transfer == Transfer::None || self.body.is_done() {
-            self.closed = true;
-            self.put(worker, &pieces[..1], send)?;
-            return Ok(0);
-        }
-        if input.is_empty() {
-            self.put(worker, &pieces[..1], send)?;
+        self.closed = self.transfer == Transfer::None || self.body.is_done();
+        if self.closed || input.is_empty() {
+            self.put(worker, &[IoSlice::new(head)], send)?;
             return Ok(0);
         }
         let step = self.step(input)?;
-        pieces[1] = IoSlice::new(step.line.as_bytes());
-        pieces[2] = IoSlice::new(step.data);
-        pieces[3] = IoSlice::new(step.end);
-        // The tail is small and rare: it waits for its own write, so that the body can be borrowed meanwhile.
-        self.put(worker, &pieces[..4], send)?;
+        let (line, data, end) = (step.line.as_bytes(), step.data, step.end);
+        if data.len() <= COPY_BYTES_MAX {
+            head.extend_from_slice(line);
+            head.extend_from_slice(data);
+            head.extend_from_slice(end);
+            self.put(worker, &[IoSlice::new(head)], send)?;
+        } else {
+            head.extend_from_slice(line);
+            let pieces = [IoSlice::new(head), IoSlice::new(data), IoSlice::new(end)];
+            let count = if end.is_empty() { 2 } else { 3 };
+            self.put(worker, &pieces[..count], send)?;
+        }
         Ok(step.consumed)
     }
 
