@@ -124,3 +124,91 @@ fn check_port(pool: &Pool, probe: &ProbeSettings) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use model::{
+        MonitorType, Patch, PoolId, Port,
+        health_monitor::{ProbeHost, ProbePath},
+    };
+
+    use super::*;
+    use crate::testing::{World, new_monitor, probe};
+
+    #[test]
+    fn a_pool_has_one_monitor() {
+        let mut world = World::new();
+        let lb = world.load_balancer().id;
+        let (pool, other) = (world.pool(lb).id, world.pool(lb).id);
+        let first = world.monitor(pool).id;
+        assert_eq!(world.code(|draft| create(draft, new_monitor(pool))), "in_use");
+        assert_eq!(world.code(|draft| create(draft, new_monitor(other))), "ok");
+        world.run(|draft| delete(draft, first)).unwrap();
+        assert_eq!(world.code(|draft| create(draft, new_monitor(pool))), "ok");
+        assert_eq!(world.code(|draft| create(draft, new_monitor(PoolId::new(Uuid::nil())))), "not_found");
+        assert_eq!(world.code(|draft| delete(draft, first)), "not_found", "a second time");
+    }
+
+    #[test]
+    fn any_port_pools_need_a_port_to_probe() {
+        let mut world = World::new();
+        let lb = world.load_balancer().id;
+        let pool = world.pool_with(|new| (new.load_balancer, new.any_port) = (Some(lb), true)).id;
+        assert_eq!(world.blame(|draft| create(draft, new_monitor(pool))), "monitor_port");
+        let new = NewHealthMonitor { probe: probe(Some(81)), ..new_monitor(pool) };
+        let id = world.run(|draft| create(draft, new)).unwrap().id;
+        for (wish, expect) in
+            [(Patch::Keep, "ok"), (Patch::Set(Port::of(82)), "ok"), (Patch::Clear, "monitor_port")]
+        {
+            let patch = HealthMonitorPatch { port: wish.clone(), ..Default::default() };
+            assert_eq!(world.blame(|draft| update(draft, id, patch)), expect, "{wish:?}");
+        }
+    }
+
+    #[test]
+    fn an_update_changes_what_was_said_and_nothing_else() {
+        let mut world = World::new();
+        let lb = world.load_balancer().id;
+        let pool = world.pool(lb).id;
+        let before = world.monitor(pool);
+        let host: ProbeHost = "example.com".to_owned().try_into().unwrap();
+        let path: ProbePath = "/up".to_owned().try_into().unwrap();
+        let patch = HealthMonitorPatch {
+            kind: Some(MonitorType::Http),
+            host: Patch::Set(host.clone()),
+            path: Some(path.clone()),
+            admin_up: Some(false),
+            ..HealthMonitorPatch::default()
+        };
+        let after = world.run(|draft| update(draft, before.id, patch)).unwrap();
+        let mut expect = HealthMonitor::clone(&before);
+        expect.admin_up = false;
+        expect.updated_at = after.updated_at;
+        expect.probe.kind = MonitorType::Http;
+        (expect.probe.http.host, expect.probe.http.path) = (Some(host), path);
+        assert_eq!(*after, expect);
+        let cleared = HealthMonitorPatch { host: Patch::Clear, ..Default::default() };
+        assert_eq!(world.run(|draft| update(draft, before.id, cleared)).unwrap().probe.http.host, None);
+    }
+
+    #[test]
+    fn monitors_have_no_limit_until_one_is_set() {
+        let mut world = World::new();
+        let lb = world.load_balancer().id;
+        let (pool, other) = (world.pool(lb).id, world.pool(lb).id);
+        world.monitor(pool);
+        world.site.quotas.insert(QuotaKey::Healthmonitor, 1);
+        assert_eq!(world.code(|draft| create(draft, new_monitor(other))), "quota_exceeded");
+    }
+
+    #[test]
+    fn another_projects_monitor_is_not_there() {
+        let mut world = World::new();
+        let lb = world.load_balancer().id;
+        let pool = world.pool(lb).id;
+        let id = world.monitor(pool).id;
+        world.as_other_project();
+        assert_eq!(world.code(|draft| update(draft, id, HealthMonitorPatch::default())), "not_found");
+        assert_eq!(world.code(|draft| delete(draft, id)), "not_found");
+    }
+}

@@ -74,3 +74,62 @@ pub(crate) fn update(draft: &mut Draft<'_>, limits: &[(QuotaKey, i64)]) -> Resul
     draft.put(quota);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::testing::World;
+
+    fn limits(world: &World, key: QuotaKey) -> (i64, i64) {
+        let view = View {
+            snapshot: Arc::new(world.state.clone()),
+            facts: Arc::default(),
+            project: world.caller.project,
+            site: Arc::new(world.site.clone()),
+        };
+        let usage = quota_usage(&view);
+        assert_eq!(usage.len(), QuotaKey::ALL.len());
+        usage.into_iter().find(|(it, ..)| *it == key).map(|(_, most, used)| (most, used)).unwrap()
+    }
+
+    #[test]
+    fn a_projects_own_limit_goes_before_the_sites_and_that_before_the_built_in_one() {
+        let mut world = World::new();
+        assert_eq!(limits(&world, QuotaKey::Listener), (100, 0));
+        world.site.quotas.insert(QuotaKey::Listener, 7);
+        assert_eq!(limits(&world, QuotaKey::Listener), (7, 0));
+        world.run(|draft| update(draft, &[(QuotaKey::Listener, 9), (QuotaKey::Pool, -1)])).unwrap();
+        world.run(|draft| update(draft, &[(QuotaKey::Member, 0)])).unwrap();
+        for (key, expect) in [(QuotaKey::Listener, 9), (QuotaKey::Pool, -1), (QuotaKey::Member, 0)] {
+            assert_eq!(limits(&world, key), (expect, 0), "{key:?}");
+        }
+        world.as_other_project();
+        assert_eq!(limits(&world, QuotaKey::Listener), (7, 0), "each project has its own");
+    }
+
+    #[test]
+    fn use_is_counted_by_kind() {
+        let mut world = World::new();
+        let lb = world.load_balancer().id;
+        let pool = world.pool(lb).id;
+        world.listener_to(lb, 80, pool);
+        world.monitor(pool);
+        for last in 1..=3 {
+            world.member(pool, &format!("127.88.1.{last}"), 80);
+        }
+        let used = |key| limits(&world, key).1;
+        assert_eq!((used(QuotaKey::Loadbalancer), used(QuotaKey::Listener), used(QuotaKey::Pool)), (1, 1, 1));
+        assert_eq!((used(QuotaKey::Member), used(QuotaKey::Healthmonitor)), (3, 1));
+        assert_eq!(used(QuotaKey::MembersPerPool), 0, "a limit per pool has no use of the project");
+    }
+
+    #[test]
+    fn a_limit_is_minus_one_or_more() {
+        for (limit, expect) in [(-2, "quota"), (-1, "ok"), (0, "ok"), (i64::MAX, "ok")] {
+            let mut world = World::new();
+            assert_eq!(world.blame(|draft| update(draft, &[(QuotaKey::Pool, limit)])), expect, "{limit}");
+        }
+    }
+}
