@@ -15,7 +15,7 @@ use model::{
 };
 use store::{Batch, Claim, CommitError};
 
-use crate::{Control, Error, Site, relations};
+use crate::{Control, Error, Site, control::Inner, relations};
 
 /// A command while it is decided: the state as it will be, and what leads there.
 ///
@@ -58,7 +58,11 @@ pub(crate) async fn land<T>(
     for _ in 0..TRIES {
         let base = parts.replica.now();
         let mut draft = Draft::new(&base, caller, &parts.site, now());
-        let outcome = decide(&mut draft)?;
+        let outcome = match decide(&mut draft) {
+            Ok(outcome) => outcome,
+            Err(_) if was_overtaken(parts, base.revision).await => continue,
+            Err(refusal) => return Err(refusal),
+        };
         let batch = draft.finish();
         if changes_nothing(&batch) {
             return Ok((outcome, base.revision));
@@ -80,6 +84,15 @@ pub(crate) async fn land<T>(
         }
     }
     Err(Error::Busy)
+}
+
+/// Whether another control plane changed something that a refusal did not know of, so that it has to be decided again. What is
+/// not refused needs no such look: its commit fails on an old base. A database that is away overtakes nobody.
+async fn was_overtaken(parts: &Inner, base: Revision) -> bool {
+    match tokio::time::timeout(LOOK_WAIT, parts.store.newest()).await {
+        Ok(Ok(newest)) if newest > base => in_time(parts.replica.at_least(newest)).await,
+        Ok(Ok(_) | Err(_)) | Err(_) => false,
+    }
 }
 
 /// Waits for something of the replica, which stands still while the database is away.
@@ -225,5 +238,7 @@ pub(crate) fn now() -> Timestamp {
 
 /// How often a command whose base was overtaken by another process is decided again.
 const TRIES: u32 = 50;
+/// How long a refusal waits for the database to say whether it is of the newest state.
+const LOOK_WAIT: Duration = Duration::from_secs(1);
 /// How long the replica may take to show a revision that is committed.
 const CATCH_UP_WAIT: Duration = Duration::from_secs(5);

@@ -35,7 +35,7 @@ impl Store {
             Error::Database(source) => OpenError::Connect { location: location.display(), source },
             _ => OpenError::WrongKey,
         };
-        store.inner.saw(store.newest().await.map_err(refused)?);
+        store.newest().await.map_err(refused)?;
         tokio::spawn(watch_database(Arc::downgrade(&store.inner), location.clone()));
         Ok(store)
     }
@@ -171,10 +171,12 @@ impl Store {
         Ok(())
     }
 
-    /// The newest revision in the database.
-    async fn newest(&self) -> Result<Revision, Error> {
+    /// The newest revision in the database, whoever committed it; wakes [`Store::revisions`] and with it replicas.
+    pub async fn newest(&self) -> Result<Revision, Error> {
         let row = sqlx::query("SELECT revision FROM head").fetch_one(self.readers()).await?;
-        Ok(Revision(row.try_get::<i64, _>(0)? as u64))
+        let newest = Revision(row.try_get::<i64, _>(0)? as u64);
+        self.inner.saw(newest);
+        Ok(newest)
     }
 
     pub(crate) fn readers(&self) -> &AnyPool {
@@ -267,12 +269,11 @@ async fn watch_database(inner: std::sync::Weak<Inner>, location: Location) {
             None => tokio::time::sleep(LOOK_EVERY).await,
         }
         let Some(inner) = inner.upgrade() else { return };
-        match (Store { inner: inner.clone() }).newest().await {
-            Ok(revision) => inner.saw(revision),
-            Err(error) => tracing::warn!(
+        if let Err(error) = (Store { inner }).newest().await {
+            tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "the database is away; reads go on from memory"
-            ),
+            );
         }
     }
 }
