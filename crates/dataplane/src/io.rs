@@ -15,7 +15,7 @@ use std::{
 
 use rustix::{
     io::Errno,
-    net::{AddressFamily, Shutdown, SocketFlags, SocketType, sockopt},
+    net::{AddressFamily, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags, SocketType, sockopt},
 };
 use tokio::{
     io::{AsyncRead, Interest, ReadBuf},
@@ -44,6 +44,22 @@ pub(crate) fn write(stream: &TcpStream, pieces: &[IoSlice<'_>]) -> io::Result<us
         many => stream.try_write_vectored(many),
     };
     none_if_blocked(written)
+}
+
+/// As [`write`], for the last bytes before the end of the stream: the system keeps them back until the end is said (at once,
+/// by the caller), so that both go in one packet.
+pub(crate) fn write_last(stream: &TcpStream, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+    let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+    none_if_blocked(stream.try_io(Interest::WRITABLE, || match pieces {
+        [one] => Ok(rustix::net::send(stream, one, flags)?),
+        many => Ok(rustix::net::sendmsg(stream, many, &mut SendAncillaryBuffer::default(), flags)?),
+    }))
+}
+
+/// Whether the end of the stream (or a failure) is known to be next, after a read that did not fill its buffer.
+#[inline]
+pub(crate) fn ends_next(stream: &TcpStream, cx: &mut Context<'_>) -> bool {
+    stream.poll_read_ready(cx).is_ready()
 }
 
 /// As [`write`], on a connection that the reactor has no news of yet: the system is asked without looking at readiness.

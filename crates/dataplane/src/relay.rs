@@ -305,9 +305,12 @@ impl Way {
         self.bulk = bytes == WINDOW_BYTES;
         let piece = [IoSlice::new(&window[..bytes])];
         self.take_turn(to);
-        let written = match *connecting {
-            true => io::write_at_once(to, &piece),
-            false => io::write(to, &piece),
+        let written = if *connecting {
+            io::write_at_once(to, &piece)
+        } else if bytes < WINDOW_BYTES && io::ends_next(from, cx) {
+            io::write_last(to, &piece)
+        } else {
+            io::write(to, &piece)
         };
         let written = match written {
             Ok(written) => written,

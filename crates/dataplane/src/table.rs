@@ -32,6 +32,7 @@ pub(crate) struct Table {
     seats: RefCell<Vec<Occupant>>,
     free: RefCell<Vec<u32>>,
     taken: Cell<usize>,
+    armed: Cell<bool>,
     ticker: Ticker,
 }
 
@@ -51,6 +52,7 @@ impl Table {
             seats: RefCell::default(),
             free: RefCell::default(),
             taken: Cell::new(0),
+            armed: Cell::new(false),
             ticker: Ticker::new()?,
         })
     }
@@ -138,6 +140,9 @@ impl Table {
     }
 
     fn arm(&self, on: bool) {
+        if self.armed.replace(on) == on {
+            return;
+        }
         if let Err(error) = self.ticker.set(on.then_some(TICK)) {
             tracing::error!(%error, "cannot set the worker's timer");
         }

@@ -158,7 +158,7 @@ impl Exchange {
         };
         let mut up = Flow::new(Body::for_request(head.framing()), Transfer::Relay);
         let (mut tried, mut opened, mut refused) = (Tried::default(), None, (OwnAnswer::BadRequest, None));
-        let begun = up.begin(worker, &mut out, rest, |pieces| {
+        let begun = up.begin(worker, &mut out, rest, |pieces, _all| {
             match open(&service, target, connection.peer, &mut tried, false, pieces) {
                 Ok(open) => Ok(opened.insert(open).written),
                 Err(why) => {
@@ -419,7 +419,12 @@ impl Exchange {
         worker.buffers.give_back(std::mem::take(&mut self.replay));
         self.down.follow_with(Body::for_response(head.framing()), delivery.transfer, read == WINDOW_BYTES);
         let client = &connection.client;
-        let send = |pieces: &[IoSlice<'_>]| io::write(client, pieces).map_err(|_| Fault::Sink);
+        let closes = !self.keep_alive && self.up_state == UpState::Sent && self.tunnel.is_none();
+        let send = |pieces: &[IoSlice<'_>], all| {
+            let written =
+                if all && closes { io::write_last(client, pieces) } else { io::write(client, pieces) };
+            written.map_err(|_| Fault::Sink)
+        };
         let begun = self.down.begin(worker, &mut out, rest, send).and_then(|taken| {
             let more =
                 if self.down.is_read() { 0 } else { self.down.feed(worker, &rest[taken..], client)? };

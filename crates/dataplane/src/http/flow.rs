@@ -119,7 +119,8 @@ impl Flow {
 
     /// Takes a head and the input behind it, and gives both to `send`; how much of the input was the body's.
     ///
-    /// `send` is called with the pieces to write and says how many bytes the receiver took; what it did not take waits.
+    /// `send` is called with the pieces to write, and whether they are all; it says how many bytes the receiver took. What it did
+    /// not take waits.
     /// At most one piece of a body goes with the head, the usual case; for what is left, and for the body's end, call
     /// [`Flow::feed`]. A small piece is copied behind the head: that is cheaper than a second piece to write.
     pub(super) fn begin(
@@ -127,25 +128,27 @@ impl Flow {
         worker: &Worker,
         head: &mut Vec<u8>,
         input: &[u8],
-        send: impl FnOnce(&[IoSlice<'_>]) -> Result<usize, Fault>,
+        send: impl FnOnce(&[IoSlice<'_>], bool) -> Result<usize, Fault>,
     ) -> Result<usize, Fault> {
         self.closed = self.transfer == Transfer::None || self.body.is_done();
         if self.closed || input.is_empty() {
-            self.put(worker, &[IoSlice::new(head)], send)?;
+            let all = self.closed;
+            self.put(worker, &[IoSlice::new(head)], |pieces| send(pieces, all))?;
             return Ok(0);
         }
         let step = self.step(input)?;
+        let all = self.transfer == Transfer::Relay && self.body.is_done() && self.body.tail().is_empty();
         let (line, data, end) = (step.line.as_bytes(), step.data, step.end);
         if data.len() <= COPY_BYTES_MAX {
             head.extend_from_slice(line);
             head.extend_from_slice(data);
             head.extend_from_slice(end);
-            self.put(worker, &[IoSlice::new(head)], send)?;
+            self.put(worker, &[IoSlice::new(head)], |pieces| send(pieces, all))?;
         } else {
             head.extend_from_slice(line);
             let pieces = [IoSlice::new(head), IoSlice::new(data), IoSlice::new(end)];
             let count = if end.is_empty() { 2 } else { 3 };
-            self.put(worker, &pieces[..count], send)?;
+            self.put(worker, &pieces[..count], |pieces| send(pieces, all))?;
         }
         Ok(step.consumed)
     }
