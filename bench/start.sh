@@ -11,7 +11,7 @@ kind=${BENCH_KIND:?run by bench.py, which sets BENCH_KIND, BENCH_LISTEN, BENCH_B
 
 case $kind in
   http | tcp)
-    directory=$BENCH_DIR/fulcrum-$kind
+    directory=$BENCH_DIR/fulcrum-$kind-$$
     mkdir -p "$directory"
     python3 -c "from pathlib import Path; import sys; sys.path.insert(0, '$here'); from client import write_config; write_config(Path('$directory'))" ;;
   many)
@@ -22,9 +22,8 @@ case $kind in
     exit 2 ;;
 esac
 
-# On a loopback address that no scenario uses. The setup must not take turns with the server at real-time priority.
+# The API is on a loopback address that no scenario uses. The setup may run on any core, so that it neither takes turns with the
+# server nor, at ordinary priority, waits until the load is over.
 listen=127.0.0.2:$((20000 + $$ % 10000))
-ordinary=
-command -v chrt >/dev/null && ordinary="chrt -o 0"
-( $ordinary python3 "$here/setup.py" "$kind" "$directory/data" "http://$listen" & )
+( taskset -c "0-$(($(nproc --all) - 1))" python3 "$here/setup.py" "$kind" "$directory/data" "http://$listen" & )
 exec "$binary" up --data "$directory/data" --config "$directory/bench.toml" --listen "$listen"
