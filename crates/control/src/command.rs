@@ -242,3 +242,119 @@ const TRIES: u32 = 50;
 const LOOK_WAIT: Duration = Duration::from_secs(1);
 /// How long the replica may take to show a revision that is committed.
 const CATCH_UP_WAIT: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use model::{Name, Project};
+
+    use super::*;
+    use crate::testing::{World, caller};
+
+    /// Runs some changes on an empty state and answers what would be committed.
+    fn batch(base: &Snapshot, change: impl FnOnce(&mut Draft<'_>)) -> Batch {
+        let (caller, site) = (caller(1, model::Role::Member), Site::default());
+        let mut draft = Draft::new(base, &caller, &site, Timestamp::default());
+        change(&mut draft);
+        draft.finish()
+    }
+
+    fn project(name: &str) -> Project {
+        let caller = caller(1, model::Role::Member);
+        Project {
+            id: caller.project,
+            name: Name::try_from(name).unwrap(),
+            domain: caller.domain,
+            description: Default::default(),
+            enabled: true,
+            created_at: Timestamp::default(),
+        }
+    }
+
+    #[test]
+    fn a_batch_is_the_difference_to_the_base() {
+        let mut without = Snapshot::default();
+        without.revision = Revision(7);
+        let mut with = without.clone();
+        with.put(project("a").into());
+        let names = |batch: &Batch| (batch.puts.len(), batch.deletes.len());
+        for (why, base, change, expect) in [
+            ("added", &without, (|d| d.put(project("a"))) as fn(&mut Draft<'_>), (1, 0)),
+            ("replaced", &with, |d| d.put(project("b")), (1, 0)),
+            ("replaced twice", &with, |d| (d.put(project("b")), d.put(project("c"))).0, (1, 0)),
+            ("put as it is", &with, |d| d.put(project("a")), (0, 0)),
+            ("there and back", &with, |d| (d.put(project("b")), d.put(project("a"))).0, (0, 0)),
+            ("removed", &with, |d| d.delete(project("a").into()), (0, 1)),
+            (
+                "removed, and added again",
+                &with,
+                |d| (d.delete(project("a").into()), d.put(project("b"))).0,
+                (1, 0),
+            ),
+            (
+                "added and removed",
+                &without,
+                |d| (d.put(project("a")), d.delete(project("a").into())).0,
+                (0, 0),
+            ),
+            ("not there, removed", &without, |d| d.delete(project("a").into()), (0, 0)),
+        ] {
+            let batch = batch(base, change);
+            assert_eq!((names(&batch), batch.based_on), (expect, Revision(7)), "{why}");
+            assert_eq!(changes_nothing(&batch), expect == (0, 0), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_claim_that_is_given_up_by_the_same_command_is_not_taken() {
+        let key = || "port/x/tcp/80".to_owned();
+        for (why, change, claims, releases) in [
+            ("taken", (|d| d.claim("port/x/tcp/80".to_owned(), 1)) as fn(&mut Draft<'_>), 1, 0),
+            ("given up", |d| d.release("port/x/tcp/80".to_owned()), 0, 1),
+            (
+                "taken and given up",
+                |d| (d.claim("port/x/tcp/80".to_owned(), 1), d.release("port/x/tcp/80".to_owned())).0,
+                0,
+                1,
+            ),
+            (
+                "given up and taken by another",
+                |d| (d.release("port/x/tcp/80".to_owned()), d.claim("port/x/tcp/80".to_owned(), 2)).0,
+                1,
+                1,
+            ),
+        ] {
+            let batch = batch(&Snapshot::default(), change);
+            assert_eq!((batch.claims.len(), batch.releases.len()), (claims, releases), "{why}");
+            assert!(batch.claims.iter().all(|claim| claim.key == key()), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_taken_claim_is_told_in_the_callers_words() {
+        let id = "0123abcd-0123-4567-89ab-0123456789ab";
+        for (key, code) in [
+            (format!("vip/{id}/127.88.0.2"), "address_taken"),
+            (format!("vip/{id}/fd00::2"), "address_taken"),
+            (format!("port/{id}/tcp/80"), "port_taken"),
+            (format!("member/{id}/127.88.0.2:80"), "member_exists"),
+            (format!("port/{id}/tcp/http"), "taken"),
+            ("token/x".to_owned(), "taken"),
+            (String::new(), "taken"),
+        ] {
+            assert_eq!(taken(&key, id).code(), code, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_refused_command_leaves_the_state_as_it_was() {
+        let mut world = World::new();
+        let lb = world.load_balancer();
+        let before = world.state.clone();
+        let refused = world.run(|draft| {
+            draft.delete(Object::LoadBalancer(lb.clone()));
+            Err::<(), _>(Error::Busy)
+        });
+        assert_eq!(refused.unwrap_err().code(), "busy");
+        assert!(world.state.objects().eq(before.objects()));
+    }
+}

@@ -30,6 +30,8 @@ pub mod statuses;
 #[cfg(test)]
 mod testing;
 mod view;
+#[cfg(test)]
+mod walk;
 
 pub use control::{Control, Site};
 pub use error::Error;

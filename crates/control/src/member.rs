@@ -1,6 +1,6 @@
 //! The verbs of members (huawei/behaviours.md section 8).
 
-mod batch;
+pub(crate) mod batch;
 
 use std::{
     net::{IpAddr, Ipv4Addr},

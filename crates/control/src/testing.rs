@@ -6,8 +6,8 @@ use identity::{Caller, Origin};
 use model::{
     Algorithm, Domain, DomainId, HealthMonitor, IdleTimeout, Listener, LoadBalancer, LoadBalancerId, Member,
     MonitorType, Network, NetworkId, NewHealthMonitor, NewListener, NewLoadBalancer, NewMember, NewPool,
-    Pool, PoolId, PoolProtocol, Port, ProbeInterval, ProbeThreshold, ProbeTimeout, ProjectId, Role, Snapshot,
-    Subnet, SubnetId, Tag, TargetOverride, Timestamp, Trace, UserId, Weight, Zone,
+    Pool, PoolId, PoolProtocol, Port, ProbeInterval, ProbeThreshold, ProbeTimeout, ProjectId, QuotaKey, Role,
+    Snapshot, Subnet, SubnetId, Tag, TargetOverride, Timestamp, Trace, UserId, Weight, Zone,
     health_monitor::{ExpectedStatuses, HttpProbe, ProbeMethod, ProbePath},
     listener::{HttpService, InsertHeaders, Service},
     load_balancer::{Protection, Vip, WafFailure},
@@ -21,7 +21,7 @@ use crate::{
     command::Draft,
     health_monitor, listener, load_balancer,
     member::{self, claim},
-    pool,
+    pool, quota, relations,
 };
 
 pub(crate) const NETWORK: NetworkId = NetworkId::new(Uuid::from_u128(0x10));
@@ -86,7 +86,8 @@ impl World {
         let wished = draft.state.clone();
         let batch = draft.finish();
         for key in &batch.releases {
-            assert!(self.claims.remove(key).is_some(), "nobody held {key}");
+            // One that the same command took and gave up again is not there; what is left over shows below.
+            self.claims.remove(key);
         }
         for claim in &batch.claims {
             let before = self.claims.insert(claim.key.clone(), claim.holder.clone());
@@ -206,10 +207,27 @@ impl World {
             if let Some(lb) = pool.load_balancer {
                 assert_eq!(self.state.load_balancer(lb).unwrap().project, pool.project);
             }
+            let servers = relations::load_balancers_of_pool(&self.state, pool);
+            assert!(pool.kind != PoolKind::Any || servers.len() <= 1, "without a type it serves one");
+            for (key, count) in [
+                (QuotaKey::MembersPerPool, self.state.member_count(pool.id)),
+                (QuotaKey::ListenersPerPool, self.state.listeners_using(pool.id).count()),
+            ] {
+                assert!(count as i64 <= quota::limit(&self.state, &self.site, pool.project, key), "{key:?}");
+            }
         }
         for member in self.state.members().values() {
             let pool = self.state.pool(member.pool).unwrap();
             assert_eq!((pool.project, pool.any_port), (member.project, member.port.is_none()));
+            if let Some(subnet) = member.subnet.map(|subnet| self.state.subnet(subnet).unwrap()) {
+                assert!(subnet.cidr.contains(&member.address) && pool.network == Some(subnet.network));
+            }
+            let fits = match pool.kind {
+                PoolKind::Any => true,
+                PoolKind::Instance => member.subnet.is_some(),
+                PoolKind::Ip => member.subnet.is_none(),
+            };
+            assert!(fits, "a pool with a type has members of that type");
             claims.insert(claim(member), member.id.to_string());
         }
         for monitor in self.state.health_monitors().values() {
