@@ -155,6 +155,6 @@ fn take(world: &mut World, (what, a, b, c, d): Step) {
                 world.run(|draft| health_monitor::update(draft, monitor, patch)).map(drop)
             };
         }
-        (_, ..) => {}
+        _ => {}
     }
 }
