@@ -16,15 +16,20 @@ pub(crate) fn claim(subnet: SubnetId, address: IpAddr) -> String {
 pub(crate) fn subnet(state: &Snapshot, id: SubnetId, v6: bool) -> Result<&Subnet, Error> {
     let subnet = state.subnet(id).ok_or_else(|| Error::not_found(Kind::Subnet, id))?;
     let field = if v6 { "ipv6_vip_virsubnet_id" } else { "vip_subnet_cidr_id" };
+    if v6 && subnet.cidr.network().is_ipv4() {
+        return Err(Error::SubnetNotV6 { subnet: id });
+    }
     if subnet.public {
         return Err(Error::invalid(
             field,
             "that subnet is the pool of public addresses; choose a private subnet",
         ));
     }
-    if subnet.cidr.network().is_ipv6() != v6 {
-        let family = if v6 { "IPv6" } else { "IPv4" };
-        return Err(Error::invalid(field, format!("subnet {id} has no {family} addresses")));
+    if !v6 && subnet.cidr.network().is_ipv6() {
+        return Err(Error::invalid(
+            field,
+            format!("subnet {id} has no IPv4 addresses; choose a subnet that has"),
+        ));
     }
     Ok(subnet)
 }

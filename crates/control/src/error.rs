@@ -1,6 +1,8 @@
 //! Why a command was refused. No variant knows of HTTP: each dialect maps them to its statuses and codes.
 
-use model::{Kind, ListenerId, Port, QuotaKey};
+use std::net::IpAddr;
+
+use model::{Kind, ListenerId, PoolId, Port, QuotaKey, SubnetId};
 
 /// Why a command was refused; nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +90,20 @@ pub enum Error {
         /// The load balancer's id.
         load_balancer: String,
     },
+    /// An IPv6 VIP was wanted from a subnet that has no IPv6 addresses.
+    #[error("subnet {subnet} has no IPv6 addresses; choose a subnet that has")]
+    SubnetNotV6 {
+        /// The subnet's id.
+        subnet: SubnetId,
+    },
+    /// A member with an IPv6 address, in a pool of IPv4.
+    #[error("address {address} is IPv6, and pool {pool} takes IPv4 members only; give an IPv4 address")]
+    MemberNotV4 {
+        /// The member's address.
+        address: IpAddr,
+        /// The pool's id.
+        pool: PoolId,
+    },
     /// Another object holds what the command claims, though nothing else shows it.
     #[error("{what} is held by {holder}; choose another")]
     Taken {
@@ -120,6 +136,8 @@ impl Error {
             Self::DeletionProtected { .. } => "deletion_protected",
             Self::MemberProtected { .. } => "member_protected",
             Self::IpTargetsOff { .. } => "ip_targets_off",
+            Self::SubnetNotV6 { .. } => "subnet_not_v6",
+            Self::MemberNotV4 { .. } => "member_not_v4",
             Self::Taken { .. } => "taken",
             Self::Busy => "busy",
             Self::Store(_) => "store",

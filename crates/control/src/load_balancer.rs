@@ -394,7 +394,7 @@ mod tests {
             ("a subnet that is not there", |new| new.vip_subnet = Some(NOBODY), "not_found"),
             ("a pool of public addresses", |new| new.vip_subnet = Some(PUBLIC_SUBNET), "vip_subnet_cidr_id"),
             ("an IPv6 subnet for IPv4", |new| new.vip_subnet = Some(SUBNET_V6), "vip_subnet_cidr_id"),
-            ("an IPv4 subnet for IPv6", |new| new.vip_v6_subnet = Some(SUBNET), "ipv6_vip_virsubnet_id"),
+            ("an IPv4 subnet for IPv6", |new| new.vip_v6_subnet = Some(SUBNET), "subnet_not_v6"),
             ("a wanted address", |new| new.vip_address = Some([127, 88, 7, 7].into()), "ok"),
             ("an address outside", |new| new.vip_address = Some([127, 89, 7, 7].into()), "vip_address"),
             (

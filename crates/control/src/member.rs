@@ -67,7 +67,7 @@ pub(crate) fn create(draft: &mut Draft<'_>, pool: PoolId, new: NewMember) -> Res
     draft.quota_for_one_more(QuotaKey::Member)?;
     draft.quota(QuotaKey::MembersPerPool, draft.state.member_count(pool.id) + 1)?;
     if pool.ip_version == IpVersion::V4 && new.address.is_ipv6() {
-        return Err(Error::invalid("address", format!("pool {} takes IPv4 members only", pool.id)));
+        return Err(Error::MemberNotV4 { address: new.address, pool: pool.id });
     }
     if new.address.is_unspecified()
         || new.address.is_multicast()
@@ -350,7 +350,7 @@ mod tests {
                         (PoolKind::Instance, Some(NETWORK), IpVersion::V4)
                 },
                 NewMember { subnet: Some(SUBNET_V6), ..new_member("fd00:88::7", 80) },
-                "address",
+                "member_not_v4",
             ),
         ] {
             let mut world = World::new();

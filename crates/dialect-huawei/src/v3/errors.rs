@@ -94,6 +94,8 @@ impl From<control::Error> for Problem {
             Error::NotFound { .. } => (StatusCode::NOT_FOUND, "ELB.8904"),
             Error::Denied(_) => (StatusCode::FORBIDDEN, "SYS.0403"),
             Error::Invalid { .. } | Error::Immutable { .. } => (StatusCode::BAD_REQUEST, "ELB.8902"),
+            Error::SubnetNotV6 { .. } => (StatusCode::BAD_REQUEST, "ELB.8932"),
+            Error::MemberNotV4 { .. } => (StatusCode::BAD_REQUEST, "ELB.8933"),
             Error::IpTargetsOff { .. } => (StatusCode::BAD_REQUEST, "ELB.8939"),
             Error::InUse { .. }
             | Error::PortTaken { .. }
@@ -139,6 +141,15 @@ mod tests {
             (Error::DeletionProtected { id: id() }, 409, "ELB.8907"),
             (Error::MemberProtected { pool: id() }, 409, "ELB.8907"),
             (Error::QuotaExceeded { key: QuotaKey::Pool, limit: 7 }, 409, "ELB.8905"),
+            (Error::SubnetNotV6 { subnet: model::SubnetId::new(uuid::Uuid::nil()) }, 400, "ELB.8932"),
+            (
+                Error::MemberNotV4 {
+                    address: std::net::Ipv6Addr::LOCALHOST.into(),
+                    pool: model::PoolId::new(uuid::Uuid::nil()),
+                },
+                400,
+                "ELB.8933",
+            ),
             (Error::IpTargetsOff { load_balancer: id() }, 400, "ELB.8939"),
             (Error::Busy, 503, "ELB.8906"),
         ] {
