@@ -117,16 +117,18 @@ impl Tables {
         before: Option<&Arc<TargetPlan>>,
     ) -> Arc<Maglev> {
         let keys = || members.iter().map(MemberPlan::key);
-        if let Some((made_of, table)) = self.0.get(&pool)
-            && keys().eq(made_of.iter().copied())
+        let former = before.and_then(|before| Some((before, before.maglev.as_ref()?)));
+        if let Some((_, table)) =
+            former.filter(|(before, _)| keys().eq(before.members.iter().map(MemberPlan::key)))
         {
             return Arc::clone(table);
         }
-        let same = before.filter(|before| keys().eq(before.members.iter().map(MemberPlan::key)));
-        let table = match same.and_then(|before| before.maglev.as_ref()) {
-            Some(table) => Arc::clone(table),
-            None => Arc::new(Maglev::new(keys())),
+        let made = match self.0.get(&pool) {
+            Some((made_of, table)) if keys().eq(made_of.iter().copied()) => Arc::clone(table),
+            Some(_) | None => Arc::new(Maglev::new(keys())),
         };
+        // Members of weight 0 come and go without a change of the table.
+        let table = former.map(|(_, table)| table).filter(|table| **table == made).cloned().unwrap_or(made);
         self.0.insert(pool, (keys().collect(), Arc::clone(&table)));
         table
     }
