@@ -79,20 +79,34 @@ async fn accept(door: Rc<Door>, socket: Rc<TcpListener>) {
         }
         match poll_fn(|cx| socket.poll_accept(cx)).await {
             Ok((stream, peer)) => begin(&door, stream, peer),
-            Err(error) if is_short_of(&error) => {
+            Err(error) if is_the_clients(&error) => {}
+            Err(error) => {
                 tracing::warn!(address = %door.address, %error, "cannot accept; new connections wait");
                 rest(&door.worker).await;
             }
-            // The client left before it was accepted, or the network failed it: not our matter.
-            Err(_) => {}
         }
     }
 }
 
-/// Whether the system lacks descriptors or memory.
-fn is_short_of(error: &io::Error) -> bool {
+/// Whether accepting failed because of this one client or its network (accept(2), "Error handling"). All else, such as no
+/// descriptor or memory left, meets the next one, too.
+fn is_the_clients(error: &io::Error) -> bool {
+    use Errno as E;
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
-    matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
+    matches!(
+        errno,
+        Some(
+            E::CONNABORTED
+                | E::INTR
+                | E::PROTO
+                | E::PERM
+                | E::NETDOWN
+                | E::NETUNREACH
+                | E::HOSTDOWN
+                | E::HOSTUNREACH
+                | E::TIMEDOUT
+        )
+    )
 }
 
 async fn rest(worker: &Worker) {

@@ -44,7 +44,7 @@ impl Member {
     #[inline]
     pub(crate) fn keep_idle(&self, worker: &Worker, stream: TcpStream) {
         let mut idle = self.idle.borrow_mut();
-        if idle.len() < worker.config.upstream_idle_max && !worker.draining.get() {
+        if idle.len() < worker.config.upstream_idle_max && !worker.is_draining() {
             idle.push(Idle { stream, since: worker.table.now() });
         }
     }

@@ -44,8 +44,8 @@ pub(crate) struct Worker {
     pub(crate) buffers: Buffers,
     pub(crate) pipes: Rc<Pipes>,
     pub(crate) http: HttpScratch,
-    /// No new work; what is open ends when its present work ends.
-    pub(crate) draining: Cell<bool>,
+    /// Since when (in ticks) there is no new work, and what is open ends when its present work ends.
+    draining: Cell<Option<u32>>,
     slots: RefCell<HashMap<ListenerId, Listening>>,
     targets: RefCell<HashMap<TargetId, Rc<Target>>>,
     groups: Cell<u32>,
@@ -120,6 +120,9 @@ pub(crate) fn start(
 /// round before it asks the system again.
 const EVENT_INTERVAL: u32 = 256;
 
+/// How long a draining worker waits for the first request of a connection.
+const DRAIN_GRACE_TICKS: u32 = 10;
+
 /// How often kept connections to members are looked through, in ticks.
 const SWEEP_TICKS: u32 = 20;
 
@@ -134,7 +137,7 @@ impl Worker {
             buffers: Buffers::new(),
             pipes: Rc::default(),
             http: HttpScratch::default(),
-            draining: Cell::new(false),
+            draining: Cell::new(None),
             slots: RefCell::default(),
             targets: RefCell::default(),
             groups: Cell::new(0),
@@ -227,6 +230,16 @@ impl Worker {
         target
     }
 
+    /// Whether what is open is to end when its present work ends.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.get().is_some()
+    }
+
+    /// Whether that is so for longer than a client needs for sending what it was about to send.
+    pub(crate) fn is_draining_for_long(&self) -> bool {
+        self.draining.get().is_some_and(|since| self.table.now().saturating_sub(since) >= DRAIN_GRACE_TICKS)
+    }
+
     /// Whether another connection may be opened; notes what is.
     pub(crate) fn may_accept(&self) -> bool {
         self.limits.note(self.index, self.table.taken(), self.sockets.get());
@@ -250,7 +263,7 @@ impl Worker {
     }
 
     async fn drain(&self) {
-        self.draining.set(true);
+        self.draining.set(Some(self.table.now()));
         for (_, listening) in self.slots.borrow_mut().drain() {
             listening.acceptors.into_iter().for_each(Acceptor::stop);
         }

@@ -478,3 +478,30 @@ fn header_switches_decide_what_members_see() {
         assert_eq!(rig::header(&head, "x-forwarded-elb-ip"), Some(address.ip().to_string()));
     }
 }
+
+#[test]
+fn an_answer_is_not_lost_when_the_client_sends_more_than_it_is_asked_for() {
+    let body = "x".repeat(100_000);
+    let answer = body.clone();
+    let member = Member::http(move |_| ok(&answer));
+    let address = free_address();
+    let _rig = Rig::serving(http(address, &[member.address]));
+    for (why, request) in [
+        (
+            "a stray line end",
+            "POST / HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Length: 1\r\n\r\na\r\n".to_owned(),
+        ),
+        ("much", format!("GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n{}", "y".repeat(300_000))),
+        ("the end", "GET / HTTP/1.0\r\n\r\n".to_owned()),
+    ] {
+        for _ in 0..20 {
+            let mut client = Client::connect(address);
+            client.send(&request);
+            if why == "the end" {
+                client.stream.shutdown(std::net::Shutdown::Write).unwrap();
+            }
+            let response = client.rest();
+            assert!(response.ends_with(body.as_bytes()), "{why}: {} bytes", response.len());
+        }
+    }
+}

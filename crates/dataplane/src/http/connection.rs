@@ -24,7 +24,7 @@ use crate::{
     layer4::Open,
     relay::{self, Counts, Relay, Way},
     service::Service,
-    table::Seat,
+    table::{Seat, TICK},
 };
 
 /// What a read of a request asks for.
@@ -151,7 +151,10 @@ impl Connection {
                         exchange.finish();
                         return Poll::Ready(Turn::Over);
                     }
-                    Ended::Linger => return Poll::Ready(Turn::Linger),
+                    Ended::Linger => {
+                        exchange.finish();
+                        return Poll::Ready(Turn::Linger);
+                    }
                     Ended::Reset => {
                         io::reset_on_close(&self.client);
                         return Poll::Ready(Turn::Over);
@@ -192,13 +195,17 @@ impl Connection {
             let mut scratch = worker.buffers.scratch.borrow_mut();
             let mut length = self.input.len();
             if length == 0 || self.scan.is_some() {
-                if worker.draining.get() && length == 0 && !self.fresh {
-                    return Poll::Ready(Next::Close);
-                }
                 let bytes = match io::poll_read(&mut self.client, cx, &mut scratch[..WINDOW_BYTES]) {
                     Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return Poll::Ready(Next::Close),
                     Poll::Ready(Ok(bytes)) => bytes,
                     Poll::Pending => {
+                        if length == 0 && worker.is_draining() {
+                            if !self.fresh || worker.is_draining_for_long() {
+                                return Poll::Ready(Next::Close);
+                            }
+                            self.seat.expire_after(TICK);
+                            return Poll::Pending;
+                        }
                         ready!(self.seat.poll_expired());
                         return Poll::Ready(self.expired());
                     }

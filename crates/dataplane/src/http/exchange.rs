@@ -123,7 +123,7 @@ impl Exchange {
     ) -> Result<Box<Self>, Own> {
         let door = connection.door.clone();
         let worker = &*door.worker;
-        let keep_alive = head.keep_alive() && !service.plan.idle_timeout.is_zero() && !worker.draining.get();
+        let keep_alive = head.keep_alive() && !service.plan.idle_timeout.is_zero() && !worker.is_draining();
         let version = head.version();
         service.counters.bytes_in.add(head.len() as u64);
         let bodiless = matches!(head.framing(), Framing::None | Framing::Length(0));
@@ -284,7 +284,7 @@ impl Exchange {
             let down = self.down.poll(worker, cx, &mut self.stream, &connection.client, &mut surplus);
             self.early = surplus;
             return match ready!(down) {
-                Ok(()) => self.completed(),
+                Ok(()) => self.completed(&connection.client),
                 Err(Fault::Sink) => Poll::Ready(self.client_gone()),
                 Err(Fault::Source | Fault::Malformed(_)) => {
                     tracing::debug!(member = %self.work.member().plan.address, "a response broke off");
@@ -409,7 +409,7 @@ impl Exchange {
         out.clear();
         let edits = Edits { drop: SERVER, drop_names: &[], append: &worker.http.server };
         // A client that was not invited to send its body cannot say where its next request begins.
-        let keep_alive = self.keep_alive && !self.awaits_continue && !worker.draining.get();
+        let keep_alive = self.keep_alive && !self.awaits_continue && !worker.is_draining();
         let how = ResponseOut { downstream: self.version, keep_alive, edits };
         let delivery = write_response(&mut out, head, &how);
         self.status = head.status();
@@ -419,7 +419,8 @@ impl Exchange {
         worker.buffers.give_back(std::mem::take(&mut self.replay));
         self.down.follow_with(Body::for_response(head.framing()), delivery.transfer, read == WINDOW_BYTES);
         let client = &connection.client;
-        let closes = !self.keep_alive && self.up_state == UpState::Sent && self.tunnel.is_none();
+        let closes =
+            !self.keep_alive && self.up_state == UpState::Sent && self.tunnel.is_none() && io::quiet(client);
         let send = |pieces: &[IoSlice<'_>], all| {
             let written =
                 if all && closes { io::write_last(client, pieces) } else { io::write(client, pieces) };
@@ -441,7 +442,7 @@ impl Exchange {
     }
 
     /// The response was sent whole: what becomes of the rest.
-    fn completed(&mut self) -> Poll<Ended> {
+    fn completed(&mut self, client: &TcpStream) -> Poll<Ended> {
         if let Some(tunnel) = self.tunnel.take() {
             self.record(Outcome::Answered(self.status), Attempt::Answered(self.status));
             return Poll::Ready(Ended::Tunnel(tunnel));
@@ -455,7 +456,12 @@ impl Exchange {
             self.reusable = false;
             return Poll::Ready(Ended::Linger);
         }
-        Poll::Ready(if self.keep_alive { Ended::Next } else { Ended::Close })
+        // Closing while something unread is there would reset the connection, and the client might lose the answer.
+        Poll::Ready(match self.keep_alive {
+            true => Ended::Next,
+            false if io::quiet(client) => Ended::Close,
+            false => Ended::Linger,
+        })
     }
 
     /// An attempt failed before anything of a response was seen. `Ok`: another is under way.
