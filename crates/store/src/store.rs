@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::TryStreamExt;
 use model::{Kind, ObjectKey, Revision, Snapshot};
 use sqlx::{Any, AnyPool, Row, Transaction, any::AnyRow, postgres::PgListener};
 use tokio::sync::watch;
@@ -46,9 +47,10 @@ impl Store {
         let (revision, _) = head(&mut transaction).await?;
         let mut snapshot = Snapshot::default();
         snapshot.revision = revision;
-        let rows = sqlx::query("SELECT kind, id, body FROM objects").fetch_all(&mut *transaction).await?;
-        for row in &rows {
-            let key = object_key(row, 0, 1)?;
+        // Row by row: all bodies at once would take more memory than the snapshot that is made of them.
+        let mut rows = sqlx::query("SELECT kind, id, body FROM objects").fetch(&mut *transaction);
+        while let Some(row) = rows.try_next().await? {
+            let key = object_key(&row, 0, 1)?;
             snapshot.put(body::decode(&self.inner.key, &key, &row.try_get::<String, _>(2)?)?);
         }
         Ok(snapshot)
