@@ -3,13 +3,14 @@
 use std::{future::poll_fn, io, net::SocketAddr, os::fd::OwnedFd, rc::Rc, time::Duration};
 
 use plan::ServicePlan;
-use rustix::{io::Errno, net::SocketFlags};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    task::JoinHandle,
+use rustix::{
+    event::{PollFd, PollFlags, Timespec},
+    io::Errno,
+    net::SocketFlags,
 };
+use tokio::{net::TcpStream, task::JoinHandle};
 
-use crate::{http, layer4, service::Slot, table::Seat, worker::Worker};
+use crate::{http, layer4, service::Slot, sys::watched::Watched, table::Seat, worker::Worker};
 
 /// How long accepting rests when the system has no descriptor or memory left, or the worker is full.
 const REST: Duration = Duration::from_millis(100);
@@ -17,7 +18,7 @@ const REST: Duration = Duration::from_millis(100);
 /// A listening socket of one worker.
 pub(crate) struct Acceptor {
     door: Rc<Door>,
-    socket: Rc<TcpListener>,
+    socket: Rc<Watched>,
     task: JoinHandle<()>,
 }
 
@@ -38,7 +39,7 @@ impl Acceptor {
         socket: std::net::TcpListener,
     ) -> io::Result<Self> {
         let door = Rc::new(Door { worker, slot, address });
-        let socket = Rc::new(TcpListener::from_std(socket)?);
+        let socket = Rc::new(Watched::new(socket.into())?);
         door.worker.sockets.set(door.worker.sockets.get() + 1);
         let task = tokio::task::spawn_local(accept(door.clone(), socket.clone()));
         Ok(Self { door, socket, task })
@@ -53,31 +54,39 @@ impl Acceptor {
         self.task.abort();
         let sockets = &self.door.worker.sockets;
         sockets.set(sockets.get() - 1);
-        while let Ok(socket) = rustix::net::accept_with(&self.socket, FLAGS) {
-            if let Ok((stream, peer)) = known(socket) {
-                begin(&self.door, stream, peer);
-            }
+        while let Ok((stream, peer)) = take_one(self.socket.get()) {
+            begin(&self.door, stream, peer);
         }
         // The task holds the socket until the runtime has ended it; from now on nobody shall come in by it.
-        let _closed = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
+        let _closed = rustix::net::shutdown(self.socket.get(), rustix::net::Shutdown::Both);
     }
 }
 
-const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
-
-fn known(socket: OwnedFd) -> io::Result<(TcpStream, SocketAddr)> {
-    let stream = std::net::TcpStream::from(socket);
-    let peer = stream.peer_addr()?;
-    Ok((TcpStream::from_std(stream)?, peer))
+/// Takes a connection out of the kernel's queue.
+fn take_one(socket: &OwnedFd) -> io::Result<(TcpStream, SocketAddr)> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let (stream, peer) = rustix::net::acceptfrom_with(socket, flags)?;
+    let peer =
+        peer.and_then(|peer| SocketAddr::try_from(peer).ok()).ok_or(io::ErrorKind::ConnectionAborted)?;
+    Ok((TcpStream::from_std(stream.into())?, peer))
 }
 
-async fn accept(door: Rc<Door>, socket: Rc<TcpListener>) {
+/// Whether the kernel's queue holds another. Asking is far cheaper than accepting in vain, for which the kernel makes a socket
+/// and throws it away.
+fn has_another(socket: &OwnedFd) -> bool {
+    let mut asked = [PollFd::new(socket, PollFlags::IN)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    !matches!(rustix::event::poll(&mut asked, Some(&now)), Ok(0))
+}
+
+async fn accept(door: Rc<Door>, socket: Rc<Watched>) {
     loop {
         if !door.worker.may_accept() {
             rest(&door.worker).await;
             continue;
         }
-        match poll_fn(|cx| socket.poll_accept(cx)).await {
+        let take = |socket: &OwnedFd| take_one(socket).map(|taken| (taken, has_another(socket)));
+        match poll_fn(|cx| socket.poll_take(cx, take)).await {
             Ok((stream, peer)) => begin(&door, stream, peer),
             Err(error) if is_the_clients(&error) => {}
             Err(error) => {

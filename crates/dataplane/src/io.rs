@@ -15,7 +15,9 @@ use std::{
 
 use rustix::{
     io::Errno,
-    net::{AddressFamily, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags, SocketType, sockopt},
+    net::{
+        AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags, SocketType, sockopt,
+    },
 };
 use tokio::{
     io::{AsyncRead, Interest, ReadBuf},
@@ -34,6 +36,20 @@ pub(crate) fn poll_read(
     let mut buffer = ReadBuf::new(buffer);
     ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
     Poll::Ready(Ok(buffer.filled().len()))
+}
+
+/// As [`poll_read`], on a connection that the reactor has no news of yet: the system is asked once without looking at readiness,
+/// because a client usually speaks at once.
+pub(crate) fn poll_first_read(
+    stream: &mut TcpStream,
+    cx: &mut Context<'_>,
+    buffer: &mut [u8],
+) -> Poll<io::Result<usize>> {
+    match rustix::net::recv(&*stream, &mut *buffer, RecvFlags::DONTWAIT) {
+        Ok((bytes, _)) => Poll::Ready(Ok(bytes)),
+        Err(Errno::AGAIN) => poll_read(stream, cx, buffer),
+        Err(error) => Poll::Ready(Err(error.into())),
+    }
 }
 
 /// Writes what the socket takes now of these pieces; `Ok(0)` when it takes nothing.

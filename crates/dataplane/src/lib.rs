@@ -26,6 +26,7 @@ mod service;
 mod sys;
 mod table;
 mod target;
+mod ticker;
 mod worker;
 
 pub use config::Config;

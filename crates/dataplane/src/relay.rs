@@ -294,7 +294,11 @@ impl Way {
     ) -> Poll<Result<(), Side>> {
         let mut scratch = worker.buffers.scratch.borrow_mut();
         let window = &mut scratch[..WINDOW_BYTES];
-        let bytes = match std::task::ready!(io::poll_read(from, cx, window)) {
+        let read = match *connecting {
+            true => io::poll_first_read(from, cx, window),
+            false => io::poll_read(from, cx, window),
+        };
+        let bytes = match std::task::ready!(read) {
             Ok(0) => {
                 self.state = State::Ending;
                 return Poll::Ready(Ok(()));

@@ -1,3 +1,3 @@
 //! What needs `unsafe`, and nothing else.
 
-pub(crate) mod ticker;
+pub(crate) mod watched;

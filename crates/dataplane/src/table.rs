@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::sys::ticker::Ticker;
+use crate::ticker::Ticker;
 
 /// How often deadlines are looked at.
 pub(crate) const TICK: Duration = Duration::from_millis(100);

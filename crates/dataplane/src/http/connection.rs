@@ -131,7 +131,6 @@ impl Connection {
     /// Serves until the connection ends, or until something rare has to be done with it.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
         if !self.seated {
-            self.seated = true;
             self.seat.occupy_with(cx.waker());
             self.expect_request();
         }
@@ -195,7 +194,12 @@ impl Connection {
             let mut scratch = worker.buffers.scratch.borrow_mut();
             let mut length = self.input.len();
             if length == 0 || self.scan.is_some() {
-                let bytes = match io::poll_read(&mut self.client, cx, &mut scratch[..WINDOW_BYTES]) {
+                let window = &mut scratch[..WINDOW_BYTES];
+                let read = match std::mem::replace(&mut self.seated, true) {
+                    true => io::poll_read(&mut self.client, cx, window),
+                    false => io::poll_first_read(&mut self.client, cx, window),
+                };
+                let bytes = match read {
                     Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return Poll::Ready(Next::Close),
                     Poll::Ready(Ok(bytes)) => bytes,
                     Poll::Pending => {
