@@ -208,7 +208,13 @@ async fn probe_on(shared: Rc<Shared>, about: Rc<About>, state: Rc<State>) {
         let began = Instant::now();
         let outcome = once::probe(about.address, &about.settings, about.http10).await;
         drop(permit);
-        tell(&shared, &about, &state, outcome);
+        match outcome {
+            once::Outcome::Passed => tell(&shared, &about, &state, None),
+            once::Outcome::Failed(failure) => tell(&shared, &about, &state, Some(failure)),
+            once::Outcome::NotMade(error) => {
+                tracing::warn!(address = %about.address, %error, "a probe could not be made; the verdict stays");
+            }
+        }
         wait = schedule.next(interval).saturating_sub(began.elapsed()).max(SHORTEST_REST);
     }
 }
@@ -216,11 +222,9 @@ async fn probe_on(shared: Rc<Shared>, about: Rc<About>, state: Rc<State>) {
 /// The shortest rest between two probes of a member, however long a probe took.
 const SHORTEST_REST: Duration = Duration::from_millis(10);
 
-fn tell(shared: &Shared, about: &About, state: &State, outcome: Result<(), ProbeFailure>) {
-    let (probe, failure) = match outcome {
-        Ok(()) => (Probe::Passed, None),
-        Err(failure) => (Probe::Failed, Some(failure)),
-    };
+/// Takes in the outcome of a probe: passed, or failed so.
+fn tell(shared: &Shared, about: &About, state: &State, failure: Option<ProbeFailure>) {
+    let probe = if failure.is_none() { Probe::Passed } else { Probe::Failed };
     let step = state.health.get().after(probe, Thresholds::from(&about.settings));
     state.health.set(step.health);
     let Some(verdict) = step.changed else { return };

@@ -3,6 +3,7 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use model::{MonitorType, ProbeFailure, ProbeFailureCode, target::ProbeSettings};
+use rustix::io::Errno;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -11,31 +12,42 @@ use tokio::{
 
 use super::http;
 
+/// How a probe ended, or that it could not be made.
+pub(crate) enum Outcome {
+    /// As a healthy member would have it.
+    Passed,
+    /// In any other way.
+    Failed(ProbeFailure),
+    /// This machine could not make the probe (no descriptor, no memory, no free port): it says nothing about the member.
+    NotMade(io::Error),
+}
+
+impl From<Result<(), ProbeFailure>> for Outcome {
+    fn from(result: Result<(), ProbeFailure>) -> Self {
+        result.map_or_else(Self::Failed, |()| Self::Passed)
+    }
+}
+
 /// Probes; the timeout holds for the whole.
 ///
 /// A TCP probe passes when the connection is made; it is then reset, so that the member keeps nothing of it. An HTTP probe
 /// passes when the status is an expected one (behaviour/features.md section 8).
-pub(crate) async fn probe(
-    address: SocketAddr,
-    settings: &ProbeSettings,
-    http10: bool,
-) -> Result<(), ProbeFailure> {
+pub(crate) async fn probe(address: SocketAddr, settings: &ProbeSettings, http10: bool) -> Outcome {
     let limit = settings.timeout.duration();
     let deadline = Instant::now() + limit;
     let stream = match timeout_at(deadline, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return Err(not_connected(address, &error)),
+        Ok(Err(error)) if is_ours(&error) => return Outcome::NotMade(error),
+        Ok(Err(error)) => return Outcome::Failed(not_connected(address, &error)),
         Err(_) => {
-            return failed(
-                ProbeFailureCode::ConnectTimeout,
-                format!("no connection to {address} within {} s", limit.as_secs()),
-            );
+            let detail = format!("no connection to {address} within {} s", limit.as_secs());
+            return Outcome::Failed(failure(ProbeFailureCode::ConnectTimeout, detail));
         }
     };
     crate::io::reset_on_close(&stream);
     match settings.kind {
-        MonitorType::Tcp => Ok(()),
-        MonitorType::Http => ask(stream, address, settings, http10, deadline, limit).await,
+        MonitorType::Tcp => Outcome::Passed,
+        MonitorType::Http => ask(stream, address, settings, http10, deadline, limit).await.into(),
     }
 }
 
@@ -115,6 +127,15 @@ async fn ask(
     }
 }
 
+/// Whether a connection failed for want of something of this machine.
+fn is_ours(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(
+        errno,
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::ADDRNOTAVAIL | Errno::AGAIN)
+    )
+}
+
 fn not_connected(address: SocketAddr, error: &io::Error) -> ProbeFailure {
     let (code, detail) = match error.kind() {
         io::ErrorKind::ConnectionRefused => {
@@ -134,4 +155,22 @@ fn failed(code: ProbeFailureCode, detail: String) -> Result<(), ProbeFailure> {
 
 fn failure(code: ProbeFailureCode, detail: String) -> ProbeFailure {
     ProbeFailure { code, expected: String::new(), got: String::new(), detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_this_machine_lacks_is_no_failure_of_the_member() {
+        for (errno, ours) in [
+            (Errno::MFILE, true),
+            (Errno::ADDRNOTAVAIL, true),
+            (Errno::CONNREFUSED, false),
+            (Errno::HOSTUNREACH, false),
+            (Errno::CONNRESET, false),
+        ] {
+            assert_eq!(is_ours(&errno.into()), ours, "{errno}");
+        }
+    }
 }
