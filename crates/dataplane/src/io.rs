@@ -8,7 +8,7 @@ use std::{
     io::{self, IoSlice},
     net::SocketAddr,
     os::fd::AsFd,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -72,15 +72,27 @@ pub(crate) fn write_last(stream: &TcpStream, pieces: &[IoSlice<'_>]) -> io::Resu
     }))
 }
 
-/// Whether the end of the stream (or a failure) is known to be next, after a read that did not fill its buffer.
+/// Whether nothing but the end of the stream follows, after a read that did not fill its buffer: the peer has said all, and it
+/// broke nothing. Known without a call to the system.
 #[inline]
-pub(crate) fn ends_next(stream: &TcpStream, cx: &mut Context<'_>) -> bool {
-    stream.poll_read_ready(cx).is_ready()
+pub(crate) fn has_ended(stream: &TcpStream, cx: &mut Context<'_>) -> bool {
+    // Readiness was cleared by the read, unless it cannot be: that of an end or a failure.
+    stream.poll_read_ready(cx).is_ready() && end_without_failure(stream, cx)
+}
+
+#[cold]
+fn end_without_failure(stream: &TcpStream, cx: &mut Context<'_>) -> bool {
+    let ready = pin!(stream.ready(Interest::READABLE | Interest::ERROR));
+    matches!(ready.poll(cx), Poll::Ready(Ok(ready)) if ready.is_read_closed() && !ready.is_error())
 }
 
 /// As [`write`], on a connection that the reactor has no news of yet: the system is asked without looking at readiness.
 pub(crate) fn write_at_once(stream: &TcpStream, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-    none_if_blocked(rustix::io::writev(stream, pieces).map_err(io::Error::from))
+    let written = match pieces {
+        [one] => rustix::net::send(stream, one, SendFlags::NOSIGNAL),
+        many => rustix::io::writev(stream, many),
+    };
+    none_if_blocked(written.map_err(io::Error::from))
 }
 
 /// Ready when the socket may take more, or has failed (then writing tells).

@@ -22,8 +22,10 @@ use crate::{buffer::Pending, io, pipe::Pipe, table::Seat, worker::Worker};
 /// What a copying read asks for; one that is filled means bulk.
 const WINDOW_BYTES: usize = 64 * 1024;
 
-/// When less than this comes at a time, the bulk is over.
+/// A move of less than this speaks against bulk, and so many in a row end it: one small move may be the tail of a large message,
+/// which the next one follows.
 const BULK_BYTES_MIN: usize = 16 * 1024;
+const BULK_CREDIT: u8 = 4;
 
 /// What one direction may move before other connections get their turn.
 const TURN_BYTES: usize = 2 * 1024 * 1024;
@@ -135,7 +137,8 @@ impl Relay {
 pub(crate) struct Way {
     pending: Pending,
     pipe: Option<Pipe>,
-    bulk: bool,
+    /// Above zero: bytes come in bulk.
+    bulk: u8,
     state: State,
     turns: Turns,
 }
@@ -209,7 +212,8 @@ impl Way {
                 self.state = State::Done;
                 continue;
             }
-            let read = if self.bulk { self.poll_splice(worker, cx, from) } else { Poll::Ready(Ok(false)) };
+            let read =
+                if self.bulk > 0 { self.poll_splice(worker, cx, from) } else { Poll::Ready(Ok(false)) };
             let read = match read {
                 Poll::Ready(Ok(false)) => self.poll_copy(worker, cx, from, to, &mut moved, connecting),
                 Poll::Ready(Ok(true)) => Poll::Ready(Ok(())),
@@ -270,13 +274,13 @@ impl Way {
             self.pipe = worker.pipes.take();
         }
         let Some(pipe) = &mut self.pipe else {
-            self.bulk = false;
+            self.bulk = 0;
             return Poll::Ready(Ok(false));
         };
         let filled = std::task::ready!(io::poll_fill(from, cx, pipe, crate::pipe::PIPE_BYTES));
         match filled {
             Ok(0) => self.state = State::Ending,
-            Ok(bytes) => self.bulk = bytes >= BULK_BYTES_MIN,
+            Ok(bytes) => self.bulk = if bytes >= BULK_BYTES_MIN { BULK_CREDIT } else { self.bulk - 1 },
             Err(_) => return Poll::Ready(Err(Side::From)),
         }
         Poll::Ready(Ok(true))
@@ -306,12 +310,14 @@ impl Way {
             Ok(bytes) => bytes,
             Err(_) => return Poll::Ready(Err(Side::From)),
         };
-        self.bulk = bytes == WINDOW_BYTES;
+        self.bulk = if bytes == WINDOW_BYTES { BULK_CREDIT } else { 0 };
         let piece = [IoSlice::new(&window[..bytes])];
         self.take_turn(to);
+        let ended = bytes < WINDOW_BYTES && !*connecting && io::has_ended(from, cx);
         let written = if *connecting {
             io::write_at_once(to, &piece)
-        } else if bytes < WINDOW_BYTES && io::ends_next(from, cx) {
+        } else if ended {
+            self.state = State::Ending;
             io::write_last(to, &piece)
         } else {
             io::write(to, &piece)
