@@ -70,7 +70,7 @@ pub async fn start(config: Config, dataplane: Dataplane) -> (Node, watch::Receiv
         tokio::spawn(report_health(node.inner.clone(), verdicts));
     }
     tokio::spawn(report_faults(node.inner.clone()));
-    tokio::spawn(keep(last_good, saves));
+    tokio::spawn(keep(last_good, saves, node.inner.restored));
     (node, reported)
 }
 
@@ -163,12 +163,19 @@ async fn report_health(inner: Arc<Inner>, mut verdicts: mpsc::UnboundedReceiver<
 
 /// Writes the newest snapshot to disk, off the way of changes. The first change of a burst is written at once; then comes a pause in
 /// proportion to what the write cost, so a small site is nearly always up to date on disk, and a large one spends little on it.
-async fn keep(last_good: LastGood, mut saves: watch::Receiver<Option<Arc<Snapshot>>>) {
+async fn keep(
+    last_good: LastGood,
+    mut saves: watch::Receiver<Option<Arc<Snapshot>>>,
+    mut on_disk: Option<Revision>,
+) {
     while saves.changed().await.is_ok() {
         let newest = saves.borrow_and_update().clone();
-        if let Some(snapshot) = newest {
+        if let Some(snapshot) = newest.filter(|snapshot| on_disk != Some(snapshot.revision)) {
             let begin = Instant::now();
-            write(last_good.clone(), snapshot).await;
+            let revision = snapshot.revision;
+            if write(last_good.clone(), snapshot).await {
+                on_disk = Some(revision);
+            }
             let took = begin.elapsed();
             let rest = if took < SAVE_CHEAP { took } else { took * SAVE_REST };
             tokio::time::sleep(rest.min(SAVE_PAUSE_MAX)).await;
@@ -176,11 +183,13 @@ async fn keep(last_good: LastGood, mut saves: watch::Receiver<Option<Arc<Snapsho
     }
 }
 
-async fn write(last_good: LastGood, snapshot: Arc<Snapshot>) {
+/// Whether it is on disk now.
+async fn write(last_good: LastGood, snapshot: Arc<Snapshot>) -> bool {
     let written = tokio::task::spawn_blocking(move || last_good.save(&snapshot)).await;
-    if let Ok(Err(error)) = written {
-        tracing::error!(error = &error as &dyn std::error::Error, "the last good plan could not be written");
+    if let Ok(Err(error)) = &written {
+        tracing::error!(error = error as &dyn std::error::Error, "the last good plan could not be written");
     }
+    matches!(written, Ok(Ok(())))
 }
 
 /// A notification may be lost; this look finds what it would have told.

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Write},
+    io::{self, BufReader, BufWriter, Read, Seek, Write},
     path::{Path, PathBuf},
 };
 
@@ -21,22 +21,20 @@ impl LastGood {
         Self { dir: dir.into() }
     }
 
-    /// What was saved last; none: nothing was.
+    /// What was saved last; none: nothing was. Read in pieces, so that a large plan costs no memory beside its objects.
     pub fn load(&self) -> Result<Option<Snapshot>, LastGoodError> {
         let path = self.path();
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(LastGoodError::File { path, source }),
         };
-        let (header, body) = match bytes.iter().position(|&byte| byte == b'\n') {
-            Some(end) => (&bytes[..end], &bytes[end + 1..]),
-            None => return Err(LastGoodError::Damaged { path }),
-        };
-        if header != self::header(body).trim_end().as_bytes() {
-            return Err(LastGoodError::Damaged { path });
+        match is_whole(&mut file) {
+            Ok(true) => {}
+            Ok(false) => return Err(LastGoodError::Damaged { path }),
+            Err(source) => return Err(LastGoodError::File { path, source }),
         }
-        match serde_json::from_slice::<DataPlaneSnapshot>(body) {
+        match serde_json::from_reader::<_, DataPlaneSnapshot>(BufReader::with_capacity(PIECE_BYTES, file)) {
             Ok(saved) => Ok(Some(saved.into())),
             Err(source) => Err(LastGoodError::Unreadable { path, source }),
         }
@@ -45,20 +43,22 @@ impl LastGood {
     /// Replaces what was saved. When this answers, the new one survives a crash; a crash before leaves the old one whole.
     pub fn save(&self, snapshot: &Snapshot) -> Result<(), LastGoodError> {
         let path = self.path();
-        let failed = |source| LastGoodError::File { path: path.clone(), source };
-        let body = serde_json::to_vec(&DataPlaneSnapshot::from(snapshot))
-            .map_err(|source| LastGoodError::Unreadable { path: path.clone(), source })?;
-        fs::create_dir_all(&self.dir).map_err(failed)?;
         let beside = self.dir.join("last-good-plan.new");
         let write = || -> io::Result<()> {
+            fs::create_dir_all(&self.dir)?;
             let mut file = File::create(&beside)?;
-            file.write_all(header(&body).as_bytes())?;
-            file.write_all(&body)?;
+            // The checksum is known at the end; its place is kept until then.
+            file.write_all(header(&Sha256::new()).as_bytes())?;
+            let mut body = Summed { file: BufWriter::with_capacity(PIECE_BYTES, file), sum: Sha256::new() };
+            serde_json::to_writer(&mut body, &DataPlaneSnapshot::from(snapshot))?;
+            let mut file = body.file.into_inner()?;
+            file.rewind()?;
+            file.write_all(header(&body.sum).as_bytes())?;
             file.sync_all()?;
             fs::rename(&beside, &path)?;
             sync_dir(&self.dir)
         };
-        write().map_err(failed)
+        write().map_err(|source| LastGoodError::File { path: path.clone(), source })
     }
 
     fn path(&self) -> PathBuf {
@@ -95,10 +95,42 @@ pub enum LastGoodError {
     },
 }
 
-/// The first line: what it is, the version of the form, the checksum of the rest.
-fn header(body: &[u8]) -> String {
-    format!("fulcrum-last-good 1 {}\n", hex::encode(Sha256::digest(body)))
+/// The first line: what it is, the version of the form, the checksum of the rest. It is always of one length.
+fn header(sum: &Sha256) -> String {
+    format!("fulcrum-last-good 1 {}\n", hex::encode(sum.clone().finalize()))
 }
+
+/// Whether header and body fit; leaves the file at the begin of the body.
+fn is_whole(file: &mut File) -> io::Result<bool> {
+    let mut sum = Sha256::new();
+    let mut found = vec![0; header(&sum).len()];
+    if let Err(error) = file.read_exact(&mut found) {
+        return if error.kind() == io::ErrorKind::UnexpectedEof { Ok(false) } else { Err(error) };
+    }
+    io::copy(&mut BufReader::with_capacity(PIECE_BYTES, &mut *file), &mut sum)?;
+    file.seek(io::SeekFrom::Start(found.len() as u64))?;
+    Ok(found == header(&sum).as_bytes())
+}
+
+/// A file that is summed while it is written.
+struct Summed {
+    file: BufWriter<File>,
+    sum: Sha256,
+}
+
+impl Write for Summed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.sum.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+const PIECE_BYTES: usize = 64 * 1024;
 
 fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
