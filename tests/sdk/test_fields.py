@@ -45,14 +45,20 @@ ILL_TYPED = [
 ]
 
 
+def configured(api, path, noun):
+    """What callers set; what probes find changes by itself."""
+    shown = api.show(path, noun)
+    return {field: value for field, value in shown.items() if field not in ("operating_status", "status", "reason")}
+
+
 @pytest.mark.parametrize("noun, field, value", ILL_TYPED, ids=[f"{noun}-{field}-{json.dumps(value)[:24]}" for noun, field, value in ILL_TYPED])
 def test_a_bad_value_is_a_400_that_names_the_field(world, noun, field, value):
     api = world["stage"].api
-    before = api.show(world[noun], noun)
+    before = configured(api, world[noun], noun)
     reply = api.elb("PUT", world[noun], {noun: {field: value}})
     assert (reply.status, reply.code) in ((400, "ELB.8902"), (404, "ELB.8904") if "flavor" in field else (400, "ELB.8902")), reply.text
     assert field in reply.message, reply.message
-    assert api.show(world[noun], noun) == before, "a refused update changes nothing"
+    assert configured(api, world[noun], noun) == before, "a refused update changes nothing"
 
 
 FIXED = [

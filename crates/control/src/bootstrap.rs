@@ -190,6 +190,7 @@ fn user(draft: &mut Draft<'_>, account: &Account, wanted: &SiteUser) -> Result<(
 fn project(draft: &mut Draft<'_>, account: &Account, id: ProjectId, name: &Name) {
     if draft.state.project(id).is_none() {
         draft.put(Project {
+            private_key_echo: true,
             id,
             name: name.clone(),
             domain: account.domain.clone(),

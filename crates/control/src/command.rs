@@ -261,6 +261,7 @@ mod tests {
     fn project(name: &str) -> Project {
         let caller = caller(1, model::Role::Member);
         Project {
+            private_key_echo: true,
             id: caller.project,
             name: Name::try_from(name).unwrap(),
             domain: caller.domain,

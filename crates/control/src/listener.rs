@@ -79,6 +79,7 @@ pub(crate) fn create(draft: &mut Draft<'_>, new: NewListener) -> Result<Arc<List
         target: new.target,
         idle_timeout: new.idle_timeout,
         connect_timeout: new.connect_timeout,
+        access: new.access,
         transparent_client_ip: new.transparent_client_ip,
         connections_max: new.connections_max,
         connections_per_second_max: new.connections_per_second_max,
@@ -113,8 +114,13 @@ pub(crate) fn update(
         check_idle_timeout(protocol, timeout.value())?;
         listener.idle_timeout = timeout;
     }
-    match &mut listener.service {
-        Service::Tcp => {
+    let http = match &mut listener.service {
+        Service::Tcp => None,
+        Service::Http(http) => Some(http),
+        Service::Https(https) => Some(&mut https.http),
+    };
+    match http {
+        None => {
             let http_only = [
                 ("client_timeout", patch.request_timeout.is_some()),
                 ("member_timeout", patch.response_timeout.is_some()),
@@ -127,7 +133,7 @@ pub(crate) fn update(
                 return Err(Error::invalid(field, "only HTTP listeners have this setting"));
             }
         }
-        Service::Http(http) => {
+        Some(http) => {
             if http.enhanced_policies && patch.enhanced_policies == Some(false) {
                 return Err(Error::Immutable {
                     field: "enhance_l7policy_enable",
@@ -137,8 +143,9 @@ pub(crate) fn update(
             http.request_timeout = patch.request_timeout.unwrap_or(http.request_timeout);
             http.response_timeout = patch.response_timeout.unwrap_or(http.response_timeout);
             http.member_retry = patch.member_retry.unwrap_or(http.member_retry);
-            http.insert_headers =
-                patch.insert_headers.map_or(http.insert_headers, |change| change.apply(http.insert_headers));
+            if let Some(change) = patch.insert_headers {
+                http.insert_headers = change.apply(http.insert_headers.clone());
+            }
             http.gzip = patch.gzip.unwrap_or(http.gzip);
             http.http2 = patch.http2.unwrap_or(http.http2);
             http.enhanced_policies = patch.enhanced_policies.unwrap_or(http.enhanced_policies);
@@ -207,7 +214,7 @@ pub(crate) fn port_claim(load_balancer: LoadBalancerId, port: Port) -> String {
 fn check_layer(lb: &LoadBalancer, protocol: ListenerProtocol) -> Result<(), Error> {
     let (has, layer) = match protocol {
         ListenerProtocol::Tcp => (lb.l4_flavor.is_some(), "l4_flavor_id"),
-        ListenerProtocol::Http => (lb.l7_flavor.is_some(), "l7_flavor_id"),
+        ListenerProtocol::Http | ListenerProtocol::Https => (lb.l7_flavor.is_some(), "l7_flavor_id"),
     };
     if has {
         return Ok(());
@@ -225,7 +232,7 @@ fn check_idle_timeout(protocol: ListenerProtocol, seconds: u32) -> Result<(), Er
             "keepalive_timeout",
             format!("is {seconds}; for TCP it must be from 10 to 4000"),
         )),
-        ListenerProtocol::Tcp | ListenerProtocol::Http => Ok(()),
+        ListenerProtocol::Tcp | ListenerProtocol::Http | ListenerProtocol::Https => Ok(()),
     }
 }
 
@@ -240,7 +247,7 @@ fn check_default_pool(
     let pool = draft.pool(id)?;
     let pair = match protocol {
         ListenerProtocol::Tcp => PoolProtocol::Tcp,
-        ListenerProtocol::Http => PoolProtocol::Http,
+        ListenerProtocol::Http | ListenerProtocol::Https => PoolProtocol::Http,
     };
     if pool.protocol != pair {
         return Err(Error::invalid(

@@ -278,10 +278,10 @@ fn stickiness(protocol: PoolProtocol, wanted: Option<Stickiness>) -> Result<Opti
         (PoolProtocol::Tcp, Stickiness::AppCookie { .. }) => {
             Ok(Some(Stickiness::SourceIp { minutes: StickyMinutes::MIN }))
         }
-        (PoolProtocol::Http, Stickiness::SourceIp { .. }) => {
+        (PoolProtocol::Http | PoolProtocol::Https | PoolProtocol::Grpc, Stickiness::SourceIp { .. }) => {
             Err(Error::invalid("session_persistence", "HTTP pools have HTTP_COOKIE or APP_COOKIE"))
         }
-        (PoolProtocol::Http, cookie) => Ok(Some(cookie)),
+        (PoolProtocol::Http | PoolProtocol::Https | PoolProtocol::Grpc, cookie) => Ok(Some(cookie)),
     }
 }
 

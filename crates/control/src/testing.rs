@@ -336,6 +336,7 @@ pub(crate) fn new_load_balancer() -> NewLoadBalancer {
 
 pub(crate) fn http() -> Service {
     Service::Http(HttpService {
+        desync: Default::default(),
         request_timeout: HttpService::EXCHANGE_TIMEOUT_DEFAULT,
         response_timeout: HttpService::EXCHANGE_TIMEOUT_DEFAULT,
         member_retry: true,
@@ -349,6 +350,7 @@ pub(crate) fn http() -> Service {
 /// TCP.
 pub(crate) fn new_listener(load_balancer: LoadBalancerId, port: u16) -> NewListener {
     NewListener {
+        access: None,
         load_balancer,
         name: Default::default(),
         description: Default::default(),

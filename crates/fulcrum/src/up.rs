@@ -105,6 +105,7 @@ struct Traffic {
     dataplane: Dataplane,
     node: Node,
     facts: watch::Receiver<Arc<Facts>>,
+    key: MasterKey,
 }
 
 impl Traffic {
@@ -114,9 +115,10 @@ impl Traffic {
             dataplane::Config { workers: config.dataplane.workers, ..dataplane::Config::default() };
         let dataplane =
             dataplane::start(settings, registry.clone(), now).context("the data plane cannot start")?;
-        let (node, facts) =
-            node::start(node::Config { last_good: config.data.clone(), now }, dataplane.clone()).await;
-        Ok(Self { registry, dataplane, node, facts })
+        let key = store::master_key(config)?;
+        let node = node::Config { last_good: config.data.clone(), key: key.clone(), now };
+        let (node, facts) = node::start(node, dataplane.clone()).await;
+        Ok(Self { registry, dataplane, node, facts, key })
     }
 }
 
@@ -128,7 +130,7 @@ async fn start_control_plane(
     gateway: &Gateway,
     sample: Option<demo::Members>,
 ) -> anyhow::Result<()> {
-    let opened = store::open(config, traffic.node.restored().is_some()).await?;
+    let opened = store::open(config, &traffic.key, traffic.node.restored().is_some()).await?;
     let replica = &opened.replica;
     let _ = shown.set(replica.clone());
     traffic.node.follow(replica.clone());
@@ -146,7 +148,7 @@ async fn start_control_plane(
     let options = dialect_huawei::Options { strict_fields: config.api.strict_fields };
     gateway.open(Parts {
         snapshots: replica.watch(),
-        token_key: TokenKey::new(opened.key.derive("token")),
+        token_key: TokenKey::new(traffic.key.derive("token")),
         region: config.region.to_string(),
         huawei: dialect_huawei::router(control.clone(), options),
     });

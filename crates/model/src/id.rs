@@ -48,6 +48,18 @@ uuid_ids! {
     MemberId;
     /// Names a health monitor.
     HealthMonitorId;
+    /// Names a policy.
+    PolicyId;
+    /// Names a rule of a policy.
+    RuleId;
+    /// Names a certificate; Huawei writes it without dashes.
+    CertificateId;
+    /// Names a custom TLS security policy.
+    SecurityPolicyId;
+    /// Names an IP group.
+    IpGroupId;
+    /// Names the access log of a load balancer.
+    AccessLogId;
     /// Names a network (a VPC in cloud words).
     NetworkId;
     /// Names a subnet of a network.

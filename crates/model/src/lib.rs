@@ -8,21 +8,27 @@
 //! `New…` (what a caller says to create one) and `…Patch` (what a caller says to change one).
 
 pub mod access_key;
+pub mod access_log;
+pub mod certificate;
 pub mod facts;
 pub mod flavor;
 pub mod health_monitor;
 pub mod id;
+pub mod ip_group;
 pub mod listener;
 pub mod load_balancer;
 pub mod member;
 pub mod network;
 pub mod object;
 pub mod patch;
+pub mod policy;
 pub mod pool;
 pub mod project;
 pub mod quota;
 pub mod range;
+pub mod rule;
 pub mod secret;
+pub mod security_policy;
 pub mod snapshot;
 pub mod status;
 pub mod subnet;
@@ -35,21 +41,31 @@ pub mod user;
 pub mod zone;
 
 pub use access_key::AccessKey;
+pub use access_log::{AccessLog, AccessLogPatch, NewAccessLog};
+pub use certificate::{
+    Certificate, CertificateFacts, CertificateKind, CertificatePatch, KeyKind, NewCertificate,
+};
 pub use facts::{Facts, Fault, MemberHealth, ProbeFailure, ProbeFailureCode, Verdict};
 pub use flavor::{Flavor, FlavorLayer};
 pub use health_monitor::{HealthMonitor, HealthMonitorPatch, MonitorType, NewHealthMonitor};
 pub use id::*;
+pub use ip_group::{IpEntry, IpGroup, IpGroupPatch, IpSpan, NewIpGroup};
 pub use listener::{Listener, ListenerPatch, ListenerProtocol, NewListener};
 pub use load_balancer::{LoadBalancer, LoadBalancerPatch, NewLoadBalancer};
 pub use member::{Member, MemberPatch, NewMember};
 pub use network::Network;
 pub use object::{Kind, Object, ObjectKey};
 pub use patch::Patch;
+pub use policy::{Action, NewPolicy, Policy, PolicyPatch};
 pub use pool::{Algorithm, NewPool, Pool, PoolPatch, PoolProtocol};
 pub use project::{Domain, Project};
 pub use quota::{Quota, QuotaKey};
 pub use range::*;
+pub use rule::{Compare, NewRule, Rule, RulePatch, RuleSubject};
 pub use secret::Secret;
+pub use security_policy::{
+    CipherSuite, NewSecurityPolicy, SecurityPolicy, SecurityPolicyPatch, SystemSecurityPolicy, TlsVersion,
+};
 pub use snapshot::{Revision, Snapshot};
 pub use status::{OperatingStatus, ProvisioningStatus};
 pub use subnet::Subnet;

@@ -1,11 +1,14 @@
 //! A listener: a port of a load balancer, the protocol spoken there, and where its traffic goes.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    ConnectTimeout, Description, ExchangeTimeout, IdleTimeout, ListenerId, LoadBalancerId, Name, Patch,
-    PoolId, Port, ProjectId, Tag, TargetOverride, Timestamp,
+    CertificateId, ConnectTimeout, Description, ExchangeTimeout, IdleTimeout, IpGroupId, ListenerId,
+    LoadBalancerId, Name, Patch, PoolId, Port, ProjectId, SecurityPolicyId, SystemSecurityPolicy, Tag,
+    TargetOverride, Timestamp,
     load_balancer::{Protection, ProtectionPatch},
 };
 
@@ -43,6 +46,9 @@ pub struct Listener {
     pub connections_max: u32,
     /// Most new connections per second; 0: no limit of its own.
     pub connections_per_second_max: u32,
+    /// Who may connect; none: everybody.
+    #[serde(default)]
+    pub access: Option<AccessControl>,
     /// A mark that consoles honour.
     pub protection: Protection,
     /// A grouping over regions; none is written "0".
@@ -64,7 +70,15 @@ impl Listener {
     pub fn http(&self) -> Option<&HttpService> {
         match &self.service {
             Service::Http(http) => Some(http),
+            Service::Https(https) => Some(&https.http),
             Service::Tcp => None,
+        }
+    }
+    /// The TLS settings, for a listener that has them.
+    pub fn tls(&self) -> Option<&TlsService> {
+        match &self.service {
+            Service::Https(https) => Some(&https.tls),
+            Service::Http(_) | Service::Tcp => None,
         }
     }
 }
@@ -77,6 +91,8 @@ pub enum Service {
     Tcp,
     /// HTTP/1.0 and HTTP/1.1 in clear.
     Http(HttpService),
+    /// HTTP over TLS.
+    Https(Box<HttpsService>),
 }
 
 impl Service {
@@ -85,6 +101,7 @@ impl Service {
         match self {
             Self::Tcp => ListenerProtocol::Tcp,
             Self::Http(_) => ListenerProtocol::Http,
+            Self::Https(_) => ListenerProtocol::Https,
         }
     }
 }
@@ -97,6 +114,79 @@ pub enum ListenerProtocol {
     Tcp,
     /// HTTP in clear, layer 7.
     Http,
+    /// HTTP over TLS, layer 7.
+    Https,
+}
+
+/// Settings of an HTTPS listener.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpsService {
+    /// Those of HTTP.
+    pub http: HttpService,
+    /// Those of TLS.
+    pub tls: TlsService,
+}
+
+/// TLS settings of a listener (behaviour/tls.md).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TlsService {
+    /// The certificate shown to clients that name no other.
+    pub certificate: CertificateId,
+    /// Certificates picked by the name that a client asks for. No name twice, except once for RSA and once for ECC.
+    pub sni_certificates: Vec<CertificateId>,
+    /// How names with `*.` are matched.
+    pub sni_match: SniMatch,
+    /// The authority that clients' certificates must come from; none: clients show none.
+    pub client_ca: Option<CertificateId>,
+    /// The system's security policy; counts where `security_policy` is none.
+    pub system_policy: SystemSecurityPolicy,
+    /// A security policy of the project.
+    pub security_policy: Option<SecurityPolicyId>,
+    /// Whether TLS 1.3 clients may send a request along with their first flight.
+    pub early_data: bool,
+}
+
+impl TlsService {
+    /// Every certificate that it names.
+    pub fn certificates(&self) -> impl Iterator<Item = CertificateId> {
+        [Some(self.certificate), self.client_ca]
+            .into_iter()
+            .flatten()
+            .chain(self.sni_certificates.iter().copied())
+    }
+}
+
+/// How a certificate's `*.` name is matched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SniMatch {
+    /// `*` stands for one label.
+    #[default]
+    Wildcard,
+    /// `*` stands for one or more labels; the longest name wins.
+    LongestSuffix,
+}
+
+/// Who may connect to a listener: looked at once, when a connection comes in (behaviour/features.md section 11).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessControl {
+    /// The groups; their entries count together.
+    pub groups: Vec<IpGroupId>,
+    /// Off: everybody may connect.
+    pub enabled: bool,
+    /// What the groups say.
+    pub mode: AccessMode,
+}
+
+/// What an access control's groups say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AccessMode {
+    /// They alone may connect; with empty groups nobody may.
+    #[default]
+    White,
+    /// They may not connect.
+    Black,
 }
 
 /// Settings of an HTTP listener.
@@ -116,6 +206,22 @@ pub struct HttpService {
     pub http2: bool,
     /// Whether the wide set of forwarding conditions and actions is on. Never goes back to false.
     pub enhanced_policies: bool,
+    /// What happens to requests that are odd without being wrong.
+    #[serde(default)]
+    pub desync: DesyncMode,
+}
+
+/// How strict a listener is with requests that two servers might read differently. What is plainly wrong is always refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DesyncMode {
+    /// They are counted and go on.
+    Monitor,
+    /// They go on, and their connections end after the answer.
+    #[default]
+    Defensive,
+    /// They are refused with 400.
+    Strictest,
 }
 
 impl HttpService {
@@ -125,7 +231,7 @@ impl HttpService {
 
 /// Headers that a listener writes for its members; a client's own copy of a header that is switched on never gets through
 /// (behaviour/features.md section 5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InsertHeaders {
     /// `X-Forwarded-For`.
     pub forwarded_for: ForwardedFor,
@@ -143,6 +249,63 @@ pub struct InsertHeaders {
     pub elb_ip: bool,
     /// `X-Forwarded-ELB-ID`: the load balancer's id.
     pub elb_id: bool,
+    /// Headers about a client's TLS; what is not here is off.
+    #[serde(default)]
+    pub tls: BTreeMap<TlsHeader, TlsHeaderSwitch>,
+}
+
+/// Headers about a client's TLS, for HTTPS listeners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TlsHeader {
+    /// `X-Forwarded-TLS-Certificate-ID`: the id of the certificate that was shown.
+    CertificateId,
+    /// `X-Forwarded-TLS-Protocol`: such as `TLSv1.2`.
+    Protocol,
+    /// `X-Forwarded-TLS-Cipher`: the suite.
+    Cipher,
+    /// `X-Forwarded-Clientcert-subjectdn`.
+    ClientSubject,
+    /// `X-Forwarded-Clientcert-issuerdn`.
+    ClientIssuer,
+    /// `X-Forwarded-Clientcert-fingerprint`.
+    ClientFingerprint,
+    /// `X-Forwarded-Clientcert-clientverify`.
+    ClientVerify,
+    /// `X-Forwarded-Clientcert-serialnumber`.
+    ClientSerial,
+    /// `X-Forwarded-Clientcert`: the certificate in PEM.
+    ClientCertificate,
+    /// `X-Forwarded-Clientcert-ciphers`: the suites that the client offered.
+    ClientCiphers,
+    /// `X-Forwarded-Clientcert-end`: until when it is valid.
+    ClientEnd,
+    /// `X-Forwarded-Tls-Alpn-Protocol`.
+    Alpn,
+    /// `X-Forwarded-Tls-Sni`.
+    Sni,
+    /// `X-Forwarded-Tls-Ja3`.
+    Ja3,
+    /// `X-Forwarded-Tls-Ja4`.
+    Ja4,
+}
+
+/// Whether a header is written, and under which name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TlsHeaderSwitch {
+    /// Whether it is written.
+    pub enabled: bool,
+    /// Its name, 1–40 of letters, digits, `-`, `_`; none: the usual one.
+    pub alias: Option<String>,
+}
+
+/// A change of one [`TlsHeaderSwitch`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsHeaderPatch {
+    /// See [`TlsHeaderSwitch::enabled`].
+    pub enabled: Option<bool>,
+    /// See [`TlsHeaderSwitch::alias`].
+    pub alias: Patch<String>,
 }
 
 impl Default for InsertHeaders {
@@ -157,6 +320,7 @@ impl Default for InsertHeaders {
             forwarded_for_port: false,
             elb_ip: false,
             elb_id: false,
+            tls: BTreeMap::new(),
         }
     }
 }
@@ -175,7 +339,7 @@ pub enum ForwardedFor {
 }
 
 /// A change of [`InsertHeaders`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InsertHeadersPatch {
     /// See [`InsertHeaders::forwarded_for`].
     pub forwarded_for: Option<ForwardedFor>,
@@ -193,6 +357,8 @@ pub struct InsertHeadersPatch {
     pub elb_ip: Option<bool>,
     /// See [`InsertHeaders::elb_id`].
     pub elb_id: Option<bool>,
+    /// See [`InsertHeaders::tls`]; what is not said stays.
+    pub tls: BTreeMap<TlsHeader, TlsHeaderPatch>,
 }
 
 impl InsertHeadersPatch {
@@ -207,6 +373,16 @@ impl InsertHeadersPatch {
             forwarded_for_port: self.forwarded_for_port.unwrap_or(to.forwarded_for_port),
             elb_ip: self.elb_ip.unwrap_or(to.elb_ip),
             elb_id: self.elb_id.unwrap_or(to.elb_id),
+            tls: {
+                let mut tls = to.tls;
+                for (header, patch) in self.tls {
+                    let switch = tls.entry(header).or_default();
+                    switch.enabled = patch.enabled.unwrap_or(switch.enabled);
+                    patch.alias.apply(&mut switch.alias);
+                }
+                tls.retain(|_, switch| *switch != TlsHeaderSwitch::default());
+                tls
+            },
         }
     }
 }
@@ -240,6 +416,8 @@ pub struct NewListener {
     pub connections_max: u32,
     /// See [`Listener::connections_per_second_max`].
     pub connections_per_second_max: u32,
+    /// See [`Listener::access`].
+    pub access: Option<AccessControl>,
     /// See [`Listener::protection`].
     pub protection: Protection,
     /// See [`Listener::tags`].
@@ -280,6 +458,24 @@ pub struct ListenerPatch {
     pub http2: Option<bool>,
     /// See [`HttpService::enhanced_policies`].
     pub enhanced_policies: Option<bool>,
+    /// See [`HttpService::desync`].
+    pub desync: Option<DesyncMode>,
+    /// See [`TlsService::certificate`].
+    pub certificate: Option<CertificateId>,
+    /// See [`TlsService::sni_certificates`].
+    pub sni_certificates: Option<Vec<CertificateId>>,
+    /// See [`TlsService::sni_match`].
+    pub sni_match: Option<SniMatch>,
+    /// See [`TlsService::client_ca`].
+    pub client_ca: Patch<CertificateId>,
+    /// See [`TlsService::system_policy`].
+    pub system_policy: Option<SystemSecurityPolicy>,
+    /// See [`TlsService::security_policy`].
+    pub security_policy: Patch<SecurityPolicyId>,
+    /// See [`TlsService::early_data`].
+    pub early_data: Option<bool>,
+    /// See [`Listener::access`].
+    pub access: Patch<AccessControl>,
     /// See [`Listener::transparent_client_ip`].
     pub transparent_client_ip: Option<bool>,
     /// See [`Listener::connections_max`].

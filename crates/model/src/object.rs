@@ -5,8 +5,8 @@ use std::{fmt, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccessKey, HealthMonitor, Listener, LoadBalancer, Member, Network, Pool, Project, ProjectId, Quota,
-    Subnet, User,
+    AccessKey, AccessLog, Certificate, HealthMonitor, IpGroup, Listener, LoadBalancer, Member, Network,
+    Policy, Pool, Project, ProjectId, Quota, Rule, SecurityPolicy, Subnet, User,
 };
 
 macro_rules! kinds {
@@ -53,6 +53,18 @@ kinds! {
     Member(Member) "member" |o| o.id.to_string();
     /// A health monitor.
     HealthMonitor(HealthMonitor) "health_monitor" |o| o.id.to_string();
+    /// A policy.
+    Policy(Policy) "policy" |o| o.id.to_string();
+    /// A rule of a policy.
+    Rule(Rule) "rule" |o| o.id.to_string();
+    /// A certificate.
+    Certificate(Certificate) "certificate" |o| o.id.to_string();
+    /// A custom security policy.
+    SecurityPolicy(SecurityPolicy) "security_policy" |o| o.id.to_string();
+    /// An IP group.
+    IpGroup(IpGroup) "ip_group" |o| o.id.to_string();
+    /// The access log of a load balancer.
+    AccessLog(AccessLog) "access_log" |o| o.id.to_string();
     /// A network.
     Network(Network) "network" |o| o.id.to_string();
     /// A subnet.
@@ -76,6 +88,12 @@ impl Object {
             Self::Pool(o) => Some(o.project),
             Self::Member(o) => Some(o.project),
             Self::HealthMonitor(o) => Some(o.project),
+            Self::Policy(o) => Some(o.project),
+            Self::Rule(o) => Some(o.project),
+            Self::Certificate(o) => Some(o.project),
+            Self::SecurityPolicy(o) => Some(o.project),
+            Self::IpGroup(o) => Some(o.project),
+            Self::AccessLog(o) => Some(o.project),
             Self::AccessKey(o) => Some(o.project),
             Self::Quota(o) => Some(o.project),
             Self::Network(_) | Self::Subnet(_) | Self::Project(_) | Self::User(_) => None,
@@ -90,10 +108,18 @@ impl Object {
             Self::Member(o) => Some(o.pool.to_string()),
             Self::HealthMonitor(o) => Some(o.pool.to_string()),
             Self::Subnet(o) => Some(o.network.to_string()),
+            Self::Policy(o) => Some(o.listener.to_string()),
+            Self::Rule(o) => Some(o.policy.to_string()),
+            Self::AccessLog(o) => Some(o.load_balancer.to_string()),
             Self::AccessKey(o) => Some(o.user.to_string()),
-            Self::LoadBalancer(_) | Self::Network(_) | Self::Project(_) | Self::User(_) | Self::Quota(_) => {
-                None
-            }
+            Self::LoadBalancer(_)
+            | Self::Certificate(_)
+            | Self::SecurityPolicy(_)
+            | Self::IpGroup(_)
+            | Self::Network(_)
+            | Self::Project(_)
+            | Self::User(_)
+            | Self::Quota(_) => None,
         }
     }
 }

@@ -64,6 +64,10 @@ pub enum PoolProtocol {
     Tcp,
     /// HTTP/1.1 in clear.
     Http,
+    /// HTTP/1.1 over TLS; members' certificates are not verified.
+    Https,
+    /// gRPC: HTTP/2 in clear.
+    Grpc,
 }
 
 /// Which member gets new work (behaviour/features.md section 6).

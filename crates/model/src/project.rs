@@ -26,6 +26,13 @@ pub struct Project {
     pub description: Description,
     /// A disabled project refuses logins; its traffic goes on.
     pub enabled: bool,
+    /// Whether queries show the private keys of its certificates.
+    #[serde(default = "on")]
+    pub private_key_echo: bool,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+fn on() -> bool {
+    true
 }

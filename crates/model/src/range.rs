@@ -80,6 +80,10 @@ ranges! {
     DrainTimeout(u32) "drain timeout" 0..=4000;
     /// Seconds over which a new member's share grows to its weight.
     SlowStartDuration(u32) "slow start duration" 30..=1200;
+    /// A policy's place: smaller is asked first (behaviour/forwarding.md). 0 is for redirects to a listener.
+    Priority(u16) "priority" 0..=10000;
+    /// Requests per second, or requests in excess of that; 0: no limit (behaviour/forwarding.md, Extras).
+    RequestRate(u32) "rate" 0..=100_000;
     /// Minutes for which a client keeps its member.
     StickyMinutes(u32) "persistence timeout" 1..=1440;
 }

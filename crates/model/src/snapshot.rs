@@ -13,9 +13,11 @@ use imbl::{OrdMap, OrdSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccessKey, AccessKeyId, HealthMonitor, HealthMonitorId, Kind, Listener, ListenerId, LoadBalancer,
-    LoadBalancerId, Member, MemberId, Network, NetworkId, Object, ObjectKey, Pool, PoolId, Port, Project,
-    ProjectId, Quota, Subnet, SubnetId, User, UserId,
+    AccessKey, AccessKeyId, AccessLog, AccessLogId, Certificate, CertificateId, HealthMonitor,
+    HealthMonitorId, IpGroup, IpGroupId, Kind, Listener, ListenerId, LoadBalancer, LoadBalancerId, Member,
+    MemberId, Network, NetworkId, Object, ObjectKey, Policy, PolicyId, Pool, PoolId, Port, Project,
+    ProjectId, Quota, Rule, RuleId, SecurityPolicy, SecurityPolicyId, Subnet, SubnetId, User, UserId,
+    listener::TlsService, policy::Action,
 };
 
 /// The number of a committed command; 0 is the empty store.
@@ -45,6 +47,12 @@ pub struct Snapshot {
     pools: OrdMap<PoolId, Arc<Pool>>,
     members: OrdMap<MemberId, Arc<Member>>,
     health_monitors: OrdMap<HealthMonitorId, Arc<HealthMonitor>>,
+    policies: OrdMap<PolicyId, Arc<Policy>>,
+    rules: OrdMap<RuleId, Arc<Rule>>,
+    certificates: OrdMap<CertificateId, Arc<Certificate>>,
+    security_policies: OrdMap<SecurityPolicyId, Arc<SecurityPolicy>>,
+    ip_groups: OrdMap<IpGroupId, Arc<IpGroup>>,
+    access_logs: OrdMap<AccessLogId, Arc<AccessLog>>,
     networks: OrdMap<NetworkId, Arc<Network>>,
     subnets: OrdMap<SubnetId, Arc<Subnet>>,
     projects: OrdMap<ProjectId, Arc<Project>>,
@@ -56,6 +64,14 @@ pub struct Snapshot {
     bound_pools: OrdSet<(LoadBalancerId, PoolId)>,
     by_pool: OrdSet<(PoolId, MemberId)>,
     monitor_by_pool: OrdMap<PoolId, HealthMonitorId>,
+    by_listener: OrdSet<(ListenerId, PolicyId)>,
+    by_policy_pool: OrdSet<(PoolId, PolicyId)>,
+    by_redirect: OrdSet<(ListenerId, PolicyId)>,
+    by_policy: OrdSet<(PolicyId, RuleId)>,
+    by_certificate: OrdSet<(CertificateId, ListenerId)>,
+    by_security_policy: OrdSet<(SecurityPolicyId, ListenerId)>,
+    by_ip_group: OrdSet<(IpGroupId, ListenerId)>,
+    log_by_load_balancer: OrdMap<LoadBalancerId, AccessLogId>,
     by_address: OrdMap<IpAddr, LoadBalancerId>,
     by_pool_address: OrdMap<(PoolId, IpAddr, Option<Port>), MemberId>,
     owned: OrdMap<(ProjectId, Kind), usize>,
@@ -85,6 +101,18 @@ maps! {
     members, /** One member. */ member: MemberId => Member;
     /// All health monitors.
     health_monitors, /** One health monitor. */ health_monitor: HealthMonitorId => HealthMonitor;
+    /// All policies.
+    policies, /** One policy. */ policy: PolicyId => Policy;
+    /// All rules.
+    rules, /** One rule. */ rule: RuleId => Rule;
+    /// All certificates.
+    certificates, /** One certificate. */ certificate: CertificateId => Certificate;
+    /// All custom security policies.
+    security_policies, /** One custom security policy. */ security_policy: SecurityPolicyId => SecurityPolicy;
+    /// All IP groups.
+    ip_groups, /** One IP group. */ ip_group: IpGroupId => IpGroup;
+    /// All access logs.
+    access_logs, /** One access log. */ access_log: AccessLogId => AccessLog;
     /// All networks.
     networks, /** One network. */ network: NetworkId => Network;
     /// All subnets.
@@ -142,6 +170,60 @@ impl Snapshot {
         self.monitor_by_pool.get(&pool).and_then(|id| self.health_monitors.get(id))
     }
 
+    /// The policies of a listener, by id.
+    pub fn policies_of(&self, listener: ListenerId) -> impl Iterator<Item = &Arc<Policy>> {
+        below(&self.by_listener, listener, PolicyId::new).filter_map(|id| self.policies.get(&id))
+    }
+
+    /// The policies that name a pool (as one of their pools, or for a mirror), by id.
+    pub fn policies_using(&self, pool: PoolId) -> impl Iterator<Item = &Arc<Policy>> {
+        below(&self.by_policy_pool, pool, PolicyId::new).filter_map(|id| self.policies.get(&id))
+    }
+
+    /// The policies that redirect to a listener, by id.
+    pub fn policies_redirecting_to(&self, listener: ListenerId) -> impl Iterator<Item = &Arc<Policy>> {
+        below(&self.by_redirect, listener, PolicyId::new).filter_map(|id| self.policies.get(&id))
+    }
+
+    /// The listeners that send to a pool, by default or by a policy; each once, by id.
+    pub fn listeners_reaching(&self, pool: PoolId) -> impl Iterator<Item = &Arc<Listener>> {
+        let by_default = below(&self.by_default_pool, pool, ListenerId::new);
+        let by_policy = self.policies_using(pool).map(|policy| policy.listener);
+        let ids: std::collections::BTreeSet<ListenerId> = by_default.chain(by_policy).collect();
+        ids.into_iter().filter_map(|id| self.listeners.get(&id))
+    }
+
+    /// The rules of a policy, by id.
+    pub fn rules_of(&self, policy: PolicyId) -> impl Iterator<Item = &Arc<Rule>> {
+        below(&self.by_policy, policy, RuleId::new).filter_map(|id| self.rules.get(&id))
+    }
+
+    /// The listeners that show a certificate or check clients against it, by id.
+    pub fn listeners_with_certificate(
+        &self,
+        certificate: CertificateId,
+    ) -> impl Iterator<Item = &Arc<Listener>> {
+        below(&self.by_certificate, certificate, ListenerId::new).filter_map(|id| self.listeners.get(&id))
+    }
+
+    /// The listeners that a custom security policy holds for, by id.
+    pub fn listeners_with_security_policy(
+        &self,
+        policy: SecurityPolicyId,
+    ) -> impl Iterator<Item = &Arc<Listener>> {
+        below(&self.by_security_policy, policy, ListenerId::new).filter_map(|id| self.listeners.get(&id))
+    }
+
+    /// The listeners whose access control names an IP group, by id.
+    pub fn listeners_with_ip_group(&self, group: IpGroupId) -> impl Iterator<Item = &Arc<Listener>> {
+        below(&self.by_ip_group, group, ListenerId::new).filter_map(|id| self.listeners.get(&id))
+    }
+
+    /// The access log of a load balancer.
+    pub fn access_log_of(&self, load_balancer: LoadBalancerId) -> Option<&Arc<AccessLog>> {
+        self.log_by_load_balancer.get(&load_balancer).and_then(|id| self.access_logs.get(id))
+    }
+
     /// The load balancer that an address is a VIP of, in whatever subnet: one machine may hold the VIPs of all.
     pub fn load_balancer_at(&self, address: IpAddr) -> Option<&Arc<LoadBalancer>> {
         self.by_address.get(&address).and_then(|id| self.load_balancers.get(id))
@@ -165,6 +247,18 @@ impl Snapshot {
             Kind::HealthMonitor => {
                 id.parse().ok().and_then(|id| self.health_monitor(id)).cloned().map(Object::HealthMonitor)
             }
+            Kind::Policy => id.parse().ok().and_then(|id| self.policy(id)).cloned().map(Object::Policy),
+            Kind::Rule => id.parse().ok().and_then(|id| self.rule(id)).cloned().map(Object::Rule),
+            Kind::Certificate => {
+                id.parse().ok().and_then(|id| self.certificate(id)).cloned().map(Object::Certificate)
+            }
+            Kind::SecurityPolicy => {
+                id.parse().ok().and_then(|id| self.security_policy(id)).cloned().map(Object::SecurityPolicy)
+            }
+            Kind::IpGroup => id.parse().ok().and_then(|id| self.ip_group(id)).cloned().map(Object::IpGroup),
+            Kind::AccessLog => {
+                id.parse().ok().and_then(|id| self.access_log(id)).cloned().map(Object::AccessLog)
+            }
             Kind::Network => id.parse().ok().and_then(|id| self.network(id)).cloned().map(Object::Network),
             Kind::Subnet => id.parse().ok().and_then(|id| self.subnet(id)).cloned().map(Object::Subnet),
             Kind::Project => id.parse().ok().and_then(|id| self.project(id)).cloned().map(Object::Project),
@@ -184,6 +278,12 @@ impl Snapshot {
             .chain(self.pools.values().cloned().map(Object::Pool))
             .chain(self.members.values().cloned().map(Object::Member))
             .chain(self.health_monitors.values().cloned().map(Object::HealthMonitor))
+            .chain(self.policies.values().cloned().map(Object::Policy))
+            .chain(self.rules.values().cloned().map(Object::Rule))
+            .chain(self.certificates.values().cloned().map(Object::Certificate))
+            .chain(self.security_policies.values().cloned().map(Object::SecurityPolicy))
+            .chain(self.ip_groups.values().cloned().map(Object::IpGroup))
+            .chain(self.access_logs.values().cloned().map(Object::AccessLog))
             .chain(self.networks.values().cloned().map(Object::Network))
             .chain(self.subnets.values().cloned().map(Object::Subnet))
             .chain(self.projects.values().cloned().map(Object::Project))
@@ -210,6 +310,15 @@ impl Snapshot {
                 if let Some(pool) = o.default_pool {
                     self.by_default_pool.insert((pool, o.id));
                 }
+                for certificate in o.tls().into_iter().flat_map(TlsService::certificates) {
+                    self.by_certificate.insert((certificate, o.id));
+                }
+                if let Some(policy) = o.tls().and_then(|tls| tls.security_policy) {
+                    self.by_security_policy.insert((policy, o.id));
+                }
+                for group in o.access.iter().flat_map(|access| &access.groups) {
+                    self.by_ip_group.insert((*group, o.id));
+                }
                 self.listeners.insert(o.id, o);
             }
             Object::Pool(o) => {
@@ -226,6 +335,33 @@ impl Snapshot {
             Object::HealthMonitor(o) => {
                 self.monitor_by_pool.insert(o.pool, o.id);
                 self.health_monitors.insert(o.id, o);
+            }
+            Object::Policy(o) => {
+                self.by_listener.insert((o.listener, o.id));
+                for pool in o.action.pools() {
+                    self.by_policy_pool.insert((pool, o.id));
+                }
+                if let Action::ToListener(listener) = o.action {
+                    self.by_redirect.insert((listener, o.id));
+                }
+                self.policies.insert(o.id, o);
+            }
+            Object::Rule(o) => {
+                self.by_policy.insert((o.policy, o.id));
+                self.rules.insert(o.id, o);
+            }
+            Object::Certificate(o) => {
+                self.certificates.insert(o.id, o);
+            }
+            Object::SecurityPolicy(o) => {
+                self.security_policies.insert(o.id, o);
+            }
+            Object::IpGroup(o) => {
+                self.ip_groups.insert(o.id, o);
+            }
+            Object::AccessLog(o) => {
+                self.log_by_load_balancer.insert(o.load_balancer, o.id);
+                self.access_logs.insert(o.id, o);
             }
             Object::Network(o) => {
                 self.networks.insert(o.id, o);
@@ -273,6 +409,15 @@ impl Snapshot {
                 if let Some(pool) = o.default_pool {
                     self.by_default_pool.remove(&(pool, o.id));
                 }
+                for certificate in o.tls().into_iter().flat_map(TlsService::certificates) {
+                    self.by_certificate.remove(&(certificate, o.id));
+                }
+                if let Some(policy) = o.tls().and_then(|tls| tls.security_policy) {
+                    self.by_security_policy.remove(&(policy, o.id));
+                }
+                for group in o.access.iter().flat_map(|access| &access.groups) {
+                    self.by_ip_group.remove(&(*group, o.id));
+                }
                 self.listeners.remove(&o.id);
             }
             Some(Object::Pool(o)) => {
@@ -294,6 +439,35 @@ impl Snapshot {
                     self.monitor_by_pool.remove(&o.pool);
                 }
                 self.health_monitors.remove(&o.id);
+            }
+            Some(Object::Policy(o)) => {
+                self.by_listener.remove(&(o.listener, o.id));
+                for pool in o.action.pools() {
+                    self.by_policy_pool.remove(&(pool, o.id));
+                }
+                if let Action::ToListener(listener) = o.action {
+                    self.by_redirect.remove(&(listener, o.id));
+                }
+                self.policies.remove(&o.id);
+            }
+            Some(Object::Rule(o)) => {
+                self.by_policy.remove(&(o.policy, o.id));
+                self.rules.remove(&o.id);
+            }
+            Some(Object::Certificate(o)) => {
+                self.certificates.remove(&o.id);
+            }
+            Some(Object::SecurityPolicy(o)) => {
+                self.security_policies.remove(&o.id);
+            }
+            Some(Object::IpGroup(o)) => {
+                self.ip_groups.remove(&o.id);
+            }
+            Some(Object::AccessLog(o)) => {
+                if self.log_by_load_balancer.get(&o.load_balancer) == Some(&o.id) {
+                    self.log_by_load_balancer.remove(&o.load_balancer);
+                }
+                self.access_logs.remove(&o.id);
             }
             Some(Object::Network(o)) => {
                 self.networks.remove(&o.id);
@@ -333,7 +507,7 @@ fn below<P: Ord + Copy, C: Ord + Copy>(
     pairs.range(span).map(|&(_, child)| child)
 }
 
-/// The form in which a snapshot is written to a file: the data plane's objects only, no identities and no secrets.
+/// The form in which a snapshot is written to a file: the data plane's objects only, no identities.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct DataPlaneSnapshot {
     /// See [`Snapshot::revision`].
@@ -348,6 +522,24 @@ pub struct DataPlaneSnapshot {
     pub members: Vec<Arc<Member>>,
     /// See [`Snapshot::health_monitors`].
     pub health_monitors: Vec<Arc<HealthMonitor>>,
+    /// See [`Snapshot::policies`].
+    #[serde(default)]
+    pub policies: Vec<Arc<Policy>>,
+    /// See [`Snapshot::rules`].
+    #[serde(default)]
+    pub rules: Vec<Arc<Rule>>,
+    /// See [`Snapshot::certificates`]; who writes them to a file seals their keys.
+    #[serde(default)]
+    pub certificates: Vec<Arc<Certificate>>,
+    /// See [`Snapshot::security_policies`].
+    #[serde(default)]
+    pub security_policies: Vec<Arc<SecurityPolicy>>,
+    /// See [`Snapshot::ip_groups`].
+    #[serde(default)]
+    pub ip_groups: Vec<Arc<IpGroup>>,
+    /// See [`Snapshot::access_logs`].
+    #[serde(default)]
+    pub access_logs: Vec<Arc<AccessLog>>,
 }
 
 impl From<&Snapshot> for DataPlaneSnapshot {
@@ -359,6 +551,12 @@ impl From<&Snapshot> for DataPlaneSnapshot {
             pools: snapshot.pools.values().cloned().collect(),
             members: snapshot.members.values().cloned().collect(),
             health_monitors: snapshot.health_monitors.values().cloned().collect(),
+            policies: snapshot.policies.values().cloned().collect(),
+            rules: snapshot.rules.values().cloned().collect(),
+            certificates: snapshot.certificates.values().cloned().collect(),
+            security_policies: snapshot.security_policies.values().cloned().collect(),
+            ip_groups: snapshot.ip_groups.values().cloned().collect(),
+            access_logs: snapshot.access_logs.values().cloned().collect(),
         }
     }
 }
@@ -371,6 +569,12 @@ impl From<DataPlaneSnapshot> for Snapshot {
         file.pools.into_iter().for_each(|o| snapshot.put(Object::Pool(o)));
         file.members.into_iter().for_each(|o| snapshot.put(Object::Member(o)));
         file.health_monitors.into_iter().for_each(|o| snapshot.put(Object::HealthMonitor(o)));
+        file.policies.into_iter().for_each(|o| snapshot.put(Object::Policy(o)));
+        file.rules.into_iter().for_each(|o| snapshot.put(Object::Rule(o)));
+        file.certificates.into_iter().for_each(|o| snapshot.put(Object::Certificate(o)));
+        file.security_policies.into_iter().for_each(|o| snapshot.put(Object::SecurityPolicy(o)));
+        file.ip_groups.into_iter().for_each(|o| snapshot.put(Object::IpGroup(o)));
+        file.access_logs.into_iter().for_each(|o| snapshot.put(Object::AccessLog(o)));
         snapshot
     }
 }

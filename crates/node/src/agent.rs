@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 use dataplane::{Dataplane, HealthChange};
 use model::{Facts, Fault, ListenerId, Revision, Snapshot, Timestamp};
 use plan::Plan;
-use store::Replica;
+use store::{MasterKey, Replica};
 use tokio::{
     sync::{Mutex, mpsc, watch},
     time::Instant,
@@ -14,10 +14,12 @@ use tokio::{
 use crate::LastGood;
 
 /// What a node needs to know of its machine.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
     /// Where the last good plan is kept.
     pub last_good: PathBuf,
+    /// Seals the private keys in it.
+    pub key: MasterKey,
     /// The clock, for the moments in facts.
     pub now: fn() -> Timestamp,
 }
@@ -41,7 +43,7 @@ struct Inner {
 
 /// Serves the last good plan, if there is one, and begins to report. A plan that cannot be read is told in the log and left.
 pub async fn start(config: Config, dataplane: Dataplane) -> (Node, watch::Receiver<Arc<Facts>>) {
-    let last_good = LastGood::new(config.last_good);
+    let last_good = LastGood::new(config.last_good, config.key);
     let restored = last_good.load().unwrap_or_else(|error| {
         tracing::error!(
             error = &error as &dyn std::error::Error,

@@ -4,21 +4,24 @@ use std::{
     fs::{self, File},
     io::{self, BufReader, BufWriter, Read, Seek, Write},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use model::{Snapshot, snapshot::DataPlaneSnapshot};
 use sha2::{Digest, Sha256};
+use store::{MasterKey, opened_keys, sealed_keys};
 
 /// A directory that holds the last good plan.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct LastGood {
     dir: PathBuf,
+    key: MasterKey,
 }
 
 impl LastGood {
-    /// Uses a directory, which is made when something is saved.
-    pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into() }
+    /// Uses a directory, which is made when something is saved. Private keys are sealed under the key.
+    pub fn new(dir: impl Into<PathBuf>, key: MasterKey) -> Self {
+        Self { dir: dir.into(), key }
     }
 
     /// What was saved last; none: nothing was. Read in pieces, so that a large plan costs no memory beside its objects.
@@ -34,15 +37,22 @@ impl LastGood {
             Ok(false) => return Err(LastGoodError::Damaged { path }),
             Err(source) => return Err(LastGoodError::File { path, source }),
         }
-        match serde_json::from_reader::<_, DataPlaneSnapshot>(BufReader::with_capacity(PIECE_BYTES, file)) {
-            Ok(saved) => Ok(Some(saved.into())),
-            Err(source) => Err(LastGoodError::Unreadable { path, source }),
+        let saved =
+            serde_json::from_reader::<_, DataPlaneSnapshot>(BufReader::with_capacity(PIECE_BYTES, file));
+        let mut saved = saved.map_err(|source| LastGoodError::Unreadable { path, source })?;
+        for certificate in &mut saved.certificates {
+            *certificate = Arc::new(opened_keys(&self.key, certificate)?);
         }
+        Ok(Some(saved.into()))
     }
 
     /// Replaces what was saved. When this answers, the new one survives a crash; a crash before leaves the old one whole.
     pub fn save(&self, snapshot: &Snapshot) -> Result<(), LastGoodError> {
         let path = self.path();
+        let mut written = DataPlaneSnapshot::from(snapshot);
+        for certificate in &mut written.certificates {
+            *certificate = Arc::new(sealed_keys(&self.key, certificate)?);
+        }
         let beside = self.dir.join("last-good-plan.new");
         let write = || -> io::Result<()> {
             fs::create_dir_all(&self.dir)?;
@@ -50,7 +60,7 @@ impl LastGood {
             // The checksum is known at the end; its place is kept until then.
             file.write_all(header(&Sha256::new()).as_bytes())?;
             let mut body = Summed { file: BufWriter::with_capacity(PIECE_BYTES, file), sum: Sha256::new() };
-            serde_json::to_writer(&mut body, &DataPlaneSnapshot::from(snapshot))?;
+            serde_json::to_writer(&mut body, &written)?;
             let mut file = body.file.into_inner()?;
             file.rewind()?;
             file.write_all(header(&body.sum).as_bytes())?;
@@ -84,6 +94,9 @@ pub enum LastGoodError {
         /// The file.
         path: PathBuf,
     },
+    /// A private key cannot be sealed, or opened with the key that is there.
+    #[error("the private keys of the last good plan")]
+    Keys(#[from] store::Error),
     /// The content is not ours, or of a newer version.
     #[error("{} cannot be read; was it written by a newer version?", path.display())]
     Unreadable {
@@ -141,6 +154,10 @@ mod tests {
     use super::*;
     use model::Revision;
 
+    fn key() -> MasterKey {
+        MasterKey::new([7; 32])
+    }
+
     fn snapshot(revision: u64) -> Snapshot {
         let mut snapshot = Snapshot::default();
         snapshot.revision = Revision(revision);
@@ -150,7 +167,7 @@ mod tests {
     #[test]
     fn what_was_saved_last_is_read() {
         let dir = tempfile::tempdir().unwrap();
-        let last_good = LastGood::new(dir.path().join("plan"));
+        let last_good = LastGood::new(dir.path().join("plan"), key());
         assert!(last_good.load().unwrap().is_none(), "nothing was saved");
         for revision in [1, 2] {
             last_good.save(&snapshot(revision)).unwrap();
@@ -159,9 +176,40 @@ mod tests {
     }
 
     #[test]
+    fn a_private_key_comes_back_and_is_not_in_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let last_good = LastGood::new(dir.path(), key());
+        let mut saved = snapshot(1);
+        let certificate = model::Certificate {
+            id: model::CertificateId::new(Default::default()),
+            project: model::ProjectId::new(Default::default()),
+            name: Default::default(),
+            description: Default::default(),
+            kind: model::CertificateKind::Server,
+            pem: "pem".into(),
+            private_key: Some(model::Secret::new("very private")),
+            domains: Vec::new(),
+            encryption: None,
+            scm_id: None,
+            facts: Default::default(),
+            protection: Default::default(),
+            enterprise_project: None,
+            created_at: Default::default(),
+            updated_at: Default::default(),
+        };
+        saved.put(certificate.clone().into());
+        last_good.save(&saved).unwrap();
+        assert!(!fs::read_to_string(last_good.path()).unwrap().contains("very private"));
+        let read = last_good.load().unwrap().unwrap();
+        assert_eq!(**read.certificate(certificate.id).unwrap(), certificate);
+        let other = LastGood::new(dir.path(), MasterKey::new([8; 32]));
+        assert!(matches!(other.load(), Err(LastGoodError::Keys(_))), "another key");
+    }
+
+    #[test]
     fn a_damaged_file_is_told_and_not_served() {
         let dir = tempfile::tempdir().unwrap();
-        let last_good = LastGood::new(dir.path());
+        let last_good = LastGood::new(dir.path(), key());
         last_good.save(&snapshot(7)).unwrap();
         let good = fs::read(last_good.path()).unwrap();
         for (why, bytes) in [
@@ -185,7 +233,7 @@ mod tests {
     #[test]
     fn a_half_written_file_beside_it_does_no_harm() {
         let dir = tempfile::tempdir().unwrap();
-        let last_good = LastGood::new(dir.path());
+        let last_good = LastGood::new(dir.path(), key());
         last_good.save(&snapshot(1)).unwrap();
         fs::write(dir.path().join("last-good-plan.new"), "half").unwrap();
         assert_eq!(last_good.load().unwrap().unwrap().revision, Revision(1));

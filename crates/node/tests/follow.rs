@@ -77,7 +77,7 @@ async fn start(directory: &Path) -> (Node, watch::Receiver<Arc<Facts>>, Dataplan
     let now = || Timestamp::from_millis(1);
     let config = dataplane::Config { workers: 1, ..Default::default() };
     let dataplane = dataplane::start(config, telemetry::Registry::default(), now).unwrap();
-    let config = node::Config { last_good: directory.join("plan"), now };
+    let config = node::Config { last_good: directory.join("plan"), key: store::MasterKey::new([7; 32]), now };
     let (node, facts) = node::start(config, dataplane.clone()).await;
     (node, facts, dataplane)
 }

@@ -31,7 +31,7 @@ impl HttpPlan {
             request_timeout: http.request_timeout.duration(),
             response_timeout: http.response_timeout.duration(),
             member_retry: http.member_retry,
-            insert_headers: http.insert_headers,
+            insert_headers: http.insert_headers.clone(),
             fixed_headers: fixed_headers(listener, &http.insert_headers),
         }
     }

@@ -57,6 +57,8 @@ impl ListenerPlan {
             service: match &listener.service {
                 Service::Tcp => ServicePlan::Tcp,
                 Service::Http(http) => ServicePlan::Http(HttpPlan::compile(listener, http)),
+                // Not served before its certificates are compiled.
+                Service::Https(_) => return None,
             },
             default_target: pool
                 .and_then(|pool| TargetPlan::compile(snapshot, listener, pool, target_before, tables)),

@@ -24,6 +24,7 @@ mod store;
 mod traces;
 
 pub use batch::{Batch, Claim};
+pub use body::{opened_keys, sealed_keys};
 pub use database::Location;
 pub use error::{CommitError, Error, OpenError};
 pub use feed::{Change, Feed};

@@ -208,6 +208,7 @@ mod tests {
 
     fn listener(id: u128) -> Listener {
         Listener {
+            access: None,
             id: ListenerId::new(Uuid::from_u128(id)),
             project: ProjectId::new(Uuid::from_u128(1)),
             load_balancer: LoadBalancerId::new(Uuid::from_u128(2)),

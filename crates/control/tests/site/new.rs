@@ -40,6 +40,7 @@ pub(crate) fn load_balancer() -> NewLoadBalancer {
 /// TCP, on a port.
 pub(crate) fn listener(load_balancer: LoadBalancerId, port: u16) -> NewListener {
     NewListener {
+        access: None,
         load_balancer,
         name: name("listener"),
         description: Default::default(),

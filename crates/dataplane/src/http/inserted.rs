@@ -23,7 +23,7 @@ pub(crate) struct Inserted {
 
 impl Inserted {
     pub(crate) fn new(plan: &HttpPlan) -> Self {
-        let settings = plan.insert_headers;
+        let settings = &plan.insert_headers;
         let mut fixed = HeaderLines::new();
         let mut drop = HeaderSet::EMPTY;
         for line in plan.fixed_headers.lines() {
@@ -48,7 +48,7 @@ impl Inserted {
                 drop = drop.union(HeaderSet::of(&[id]));
             }
         }
-        Self { settings, fixed, fixed_elb_ip, drop }
+        Self { settings: settings.clone(), fixed, fixed_elb_ip, drop }
     }
 
     /// Appends the lines for one request of `client`, who reached `address`.

@@ -167,7 +167,7 @@ pub fn again(listener: &ListenerPlan) -> ListenerPlan {
             request_timeout: http.request_timeout,
             response_timeout: http.response_timeout,
             member_retry: http.member_retry,
-            insert_headers: http.insert_headers,
+            insert_headers: http.insert_headers.clone(),
             fixed_headers: http.fixed_headers.clone(),
         }),
     };

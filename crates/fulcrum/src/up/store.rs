@@ -14,7 +14,6 @@ use crate::{
 pub(super) struct Opened {
     pub(super) store: Store,
     pub(super) replica: Replica,
-    pub(super) key: MasterKey,
 }
 
 /// The environment variable of the master key; without it, the file `master.key` in the data directory.
@@ -25,10 +24,10 @@ const PAUSE_MAX: Duration = Duration::from_secs(3);
 
 /// Opens the store. While traffic is served from the last good plan, a failure is told and tried again; otherwise there is nothing to
 /// keep alive, and it ends the start.
-pub(super) async fn open(config: &Config, serving: bool) -> anyhow::Result<Opened> {
+pub(super) async fn open(config: &Config, key: &MasterKey, serving: bool) -> anyhow::Result<Opened> {
     let mut pause = PAUSE_FIRST;
     loop {
-        match attempt(config, serving).await {
+        match attempt(config, key, serving).await {
             Ok(opened) => return Ok(opened),
             Err(error) if !serving => return Err(error),
             Err(error) => {
@@ -43,7 +42,7 @@ pub(super) async fn open(config: &Config, serving: bool) -> anyhow::Result<Opene
     }
 }
 
-async fn attempt(config: &Config, serving: bool) -> anyhow::Result<Opened> {
+async fn attempt(config: &Config, key: &MasterKey, serving: bool) -> anyhow::Result<Opened> {
     let location = match &config.store.location {
         StoreLocation::File(path) => {
             refuse_to_begin_anew(path, &config.data, serving)?;
@@ -51,13 +50,17 @@ async fn attempt(config: &Config, serving: bool) -> anyhow::Result<Opened> {
         }
         StoreLocation::Postgres(url) => Location::Postgres(url.clone()),
     };
-    let key = match std::env::var(MASTER_KEY) {
+    let store = Store::open(&location, key).await?;
+    let replica = Replica::start(store.clone()).await?;
+    Ok(Opened { store, replica })
+}
+
+/// The key that secrets at rest are sealed under.
+pub(super) fn master_key(config: &Config) -> anyhow::Result<MasterKey> {
+    Ok(match std::env::var(MASTER_KEY) {
         Ok(text) if !text.is_empty() => MasterKey::from_hex(&text).context(MASTER_KEY)?,
         _ => MasterKey::load_or_create(&config.data.join("master.key"))?,
-    };
-    let store = Store::open(&location, &key).await?;
-    let replica = Replica::start(store.clone()).await?;
-    Ok(Opened { store, replica, key })
+    })
 }
 
 /// An empty database in place of a lost one would take every listener down. Whoever wants to begin anew empties the directory.

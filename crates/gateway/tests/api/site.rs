@@ -208,6 +208,7 @@ fn id(text: &str) -> ProjectId {
 
 fn project(text: &str, name: &str, enabled: bool) -> Project {
     Project {
+        private_key_echo: true,
         id: id(text),
         name: name.try_into().unwrap(),
         domain: domain(),

@@ -58,6 +58,7 @@ impl Objects {
         change: impl FnOnce(&mut Listener),
     ) {
         let mut listener = Listener {
+            access: None,
             id: listener_id(n),
             project: project(),
             load_balancer: load_balancer_id(load_balancer),
@@ -66,6 +67,7 @@ impl Objects {
             admin_up: true,
             port: Port::of(8000 + (n % 1000) as u16),
             service: Service::Http(HttpService {
+                desync: Default::default(),
                 request_timeout: HttpService::EXCHANGE_TIMEOUT_DEFAULT,
                 response_timeout: HttpService::EXCHANGE_TIMEOUT_DEFAULT,
                 member_retry: true,
