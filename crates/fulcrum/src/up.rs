@@ -105,7 +105,7 @@ struct Traffic {
     dataplane: Dataplane,
     node: Node,
     facts: watch::Receiver<Arc<Facts>>,
-    key: MasterKey,
+    key: ::store::MasterKey,
 }
 
 impl Traffic {
