@@ -7,6 +7,9 @@
 //! Invariant: the indices (`listeners_of`, …) always agree with the maps, because [`Snapshot::put`] and [`Snapshot::remove`]
 //! are the only ways to change either.
 
+mod change;
+mod file;
+
 use std::{fmt, net::IpAddr, sync::Arc};
 
 use imbl::{OrdMap, OrdSet};
@@ -17,8 +20,9 @@ use crate::{
     HealthMonitorId, IpGroup, IpGroupId, Kind, Listener, ListenerId, LoadBalancer, LoadBalancerId, Member,
     MemberId, Network, NetworkId, Object, ObjectKey, Policy, PolicyId, Pool, PoolId, Port, Project,
     ProjectId, Quota, Rule, RuleId, SecurityPolicy, SecurityPolicyId, Subnet, SubnetId, User, UserId,
-    listener::TlsService, policy::Action,
 };
+
+pub use file::DataPlaneSnapshot;
 
 /// The number of a committed command; 0 is the empty store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -291,204 +295,6 @@ impl Snapshot {
             .chain(self.access_keys.values().cloned().map(Object::AccessKey))
             .chain(self.quotas.values().cloned().map(Object::Quota))
     }
-
-    /// Adds an object or replaces the one of the same key.
-    pub fn put(&mut self, object: Object) {
-        self.remove(&object.key());
-        if let Some(project) = object.project() {
-            *self.owned.entry((project, object.kind())).or_insert(0) += 1;
-        }
-        match object {
-            Object::LoadBalancer(o) => {
-                for address in o.vips() {
-                    self.by_address.insert(address, o.id);
-                }
-                self.load_balancers.insert(o.id, o);
-            }
-            Object::Listener(o) => {
-                self.by_load_balancer.insert((o.load_balancer, o.id));
-                if let Some(pool) = o.default_pool {
-                    self.by_default_pool.insert((pool, o.id));
-                }
-                for certificate in o.tls().into_iter().flat_map(TlsService::certificates) {
-                    self.by_certificate.insert((certificate, o.id));
-                }
-                if let Some(policy) = o.tls().and_then(|tls| tls.security_policy) {
-                    self.by_security_policy.insert((policy, o.id));
-                }
-                for group in o.access.iter().flat_map(|access| &access.groups) {
-                    self.by_ip_group.insert((*group, o.id));
-                }
-                self.listeners.insert(o.id, o);
-            }
-            Object::Pool(o) => {
-                if let Some(load_balancer) = o.load_balancer {
-                    self.bound_pools.insert((load_balancer, o.id));
-                }
-                self.pools.insert(o.id, o);
-            }
-            Object::Member(o) => {
-                self.by_pool.insert((o.pool, o.id));
-                self.by_pool_address.insert((o.pool, o.address, o.port), o.id);
-                self.members.insert(o.id, o);
-            }
-            Object::HealthMonitor(o) => {
-                self.monitor_by_pool.insert(o.pool, o.id);
-                self.health_monitors.insert(o.id, o);
-            }
-            Object::Policy(o) => {
-                self.by_listener.insert((o.listener, o.id));
-                for pool in o.action.pools() {
-                    self.by_policy_pool.insert((pool, o.id));
-                }
-                if let Action::ToListener(listener) = o.action {
-                    self.by_redirect.insert((listener, o.id));
-                }
-                self.policies.insert(o.id, o);
-            }
-            Object::Rule(o) => {
-                self.by_policy.insert((o.policy, o.id));
-                self.rules.insert(o.id, o);
-            }
-            Object::Certificate(o) => {
-                self.certificates.insert(o.id, o);
-            }
-            Object::SecurityPolicy(o) => {
-                self.security_policies.insert(o.id, o);
-            }
-            Object::IpGroup(o) => {
-                self.ip_groups.insert(o.id, o);
-            }
-            Object::AccessLog(o) => {
-                self.log_by_load_balancer.insert(o.load_balancer, o.id);
-                self.access_logs.insert(o.id, o);
-            }
-            Object::Network(o) => {
-                self.networks.insert(o.id, o);
-            }
-            Object::Subnet(o) => {
-                self.subnets.insert(o.id, o);
-            }
-            Object::Project(o) => {
-                self.projects.insert(o.id, o);
-            }
-            Object::User(o) => {
-                self.users.insert(o.id, o);
-            }
-            Object::AccessKey(o) => {
-                self.access_keys.insert(o.id.clone(), o);
-            }
-            Object::Quota(o) => {
-                self.quotas.insert(o.project, o);
-            }
-        }
-    }
-
-    /// Removes the object of that key; one that is not there stays away.
-    pub fn remove(&mut self, key: &ObjectKey) {
-        let there = self.object(key);
-        if let Some(project) = there.as_ref().and_then(Object::project) {
-            let one_less = self.owned(project, key.kind).saturating_sub(1);
-            match one_less {
-                0 => self.owned.remove(&(project, key.kind)),
-                _ => self.owned.insert((project, key.kind), one_less),
-            };
-        }
-        match there {
-            None => {}
-            Some(Object::LoadBalancer(o)) => {
-                for address in o.vips() {
-                    if self.by_address.get(&address) == Some(&o.id) {
-                        self.by_address.remove(&address);
-                    }
-                }
-                self.load_balancers.remove(&o.id);
-            }
-            Some(Object::Listener(o)) => {
-                self.by_load_balancer.remove(&(o.load_balancer, o.id));
-                if let Some(pool) = o.default_pool {
-                    self.by_default_pool.remove(&(pool, o.id));
-                }
-                for certificate in o.tls().into_iter().flat_map(TlsService::certificates) {
-                    self.by_certificate.remove(&(certificate, o.id));
-                }
-                if let Some(policy) = o.tls().and_then(|tls| tls.security_policy) {
-                    self.by_security_policy.remove(&(policy, o.id));
-                }
-                for group in o.access.iter().flat_map(|access| &access.groups) {
-                    self.by_ip_group.remove(&(*group, o.id));
-                }
-                self.listeners.remove(&o.id);
-            }
-            Some(Object::Pool(o)) => {
-                if let Some(load_balancer) = o.load_balancer {
-                    self.bound_pools.remove(&(load_balancer, o.id));
-                }
-                self.pools.remove(&o.id);
-            }
-            Some(Object::Member(o)) => {
-                self.by_pool.remove(&(o.pool, o.id));
-                let place = (o.pool, o.address, o.port);
-                if self.by_pool_address.get(&place) == Some(&o.id) {
-                    self.by_pool_address.remove(&place);
-                }
-                self.members.remove(&o.id);
-            }
-            Some(Object::HealthMonitor(o)) => {
-                if self.monitor_by_pool.get(&o.pool) == Some(&o.id) {
-                    self.monitor_by_pool.remove(&o.pool);
-                }
-                self.health_monitors.remove(&o.id);
-            }
-            Some(Object::Policy(o)) => {
-                self.by_listener.remove(&(o.listener, o.id));
-                for pool in o.action.pools() {
-                    self.by_policy_pool.remove(&(pool, o.id));
-                }
-                if let Action::ToListener(listener) = o.action {
-                    self.by_redirect.remove(&(listener, o.id));
-                }
-                self.policies.remove(&o.id);
-            }
-            Some(Object::Rule(o)) => {
-                self.by_policy.remove(&(o.policy, o.id));
-                self.rules.remove(&o.id);
-            }
-            Some(Object::Certificate(o)) => {
-                self.certificates.remove(&o.id);
-            }
-            Some(Object::SecurityPolicy(o)) => {
-                self.security_policies.remove(&o.id);
-            }
-            Some(Object::IpGroup(o)) => {
-                self.ip_groups.remove(&o.id);
-            }
-            Some(Object::AccessLog(o)) => {
-                if self.log_by_load_balancer.get(&o.load_balancer) == Some(&o.id) {
-                    self.log_by_load_balancer.remove(&o.load_balancer);
-                }
-                self.access_logs.remove(&o.id);
-            }
-            Some(Object::Network(o)) => {
-                self.networks.remove(&o.id);
-            }
-            Some(Object::Subnet(o)) => {
-                self.subnets.remove(&o.id);
-            }
-            Some(Object::Project(o)) => {
-                self.projects.remove(&o.id);
-            }
-            Some(Object::User(o)) => {
-                self.users.remove(&o.id);
-            }
-            Some(Object::AccessKey(o)) => {
-                self.access_keys.remove(&o.id);
-            }
-            Some(Object::Quota(o)) => {
-                self.quotas.remove(&o.project);
-            }
-        }
-    }
 }
 
 impl fmt::Debug for Snapshot {
@@ -505,78 +311,6 @@ fn below<P: Ord + Copy, C: Ord + Copy>(
 ) -> impl Iterator<Item = C> {
     let span = (parent, child(uuid::Uuid::nil()))..=(parent, child(uuid::Uuid::max()));
     pairs.range(span).map(|&(_, child)| child)
-}
-
-/// The form in which a snapshot is written to a file: the data plane's objects only, no identities.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct DataPlaneSnapshot {
-    /// See [`Snapshot::revision`].
-    pub revision: Revision,
-    /// See [`Snapshot::load_balancers`].
-    pub load_balancers: Vec<Arc<LoadBalancer>>,
-    /// See [`Snapshot::listeners`].
-    pub listeners: Vec<Arc<Listener>>,
-    /// See [`Snapshot::pools`].
-    pub pools: Vec<Arc<Pool>>,
-    /// See [`Snapshot::members`].
-    pub members: Vec<Arc<Member>>,
-    /// See [`Snapshot::health_monitors`].
-    pub health_monitors: Vec<Arc<HealthMonitor>>,
-    /// See [`Snapshot::policies`].
-    #[serde(default)]
-    pub policies: Vec<Arc<Policy>>,
-    /// See [`Snapshot::rules`].
-    #[serde(default)]
-    pub rules: Vec<Arc<Rule>>,
-    /// See [`Snapshot::certificates`]; who writes them to a file seals their keys.
-    #[serde(default)]
-    pub certificates: Vec<Arc<Certificate>>,
-    /// See [`Snapshot::security_policies`].
-    #[serde(default)]
-    pub security_policies: Vec<Arc<SecurityPolicy>>,
-    /// See [`Snapshot::ip_groups`].
-    #[serde(default)]
-    pub ip_groups: Vec<Arc<IpGroup>>,
-    /// See [`Snapshot::access_logs`].
-    #[serde(default)]
-    pub access_logs: Vec<Arc<AccessLog>>,
-}
-
-impl From<&Snapshot> for DataPlaneSnapshot {
-    fn from(snapshot: &Snapshot) -> Self {
-        Self {
-            revision: snapshot.revision,
-            load_balancers: snapshot.load_balancers.values().cloned().collect(),
-            listeners: snapshot.listeners.values().cloned().collect(),
-            pools: snapshot.pools.values().cloned().collect(),
-            members: snapshot.members.values().cloned().collect(),
-            health_monitors: snapshot.health_monitors.values().cloned().collect(),
-            policies: snapshot.policies.values().cloned().collect(),
-            rules: snapshot.rules.values().cloned().collect(),
-            certificates: snapshot.certificates.values().cloned().collect(),
-            security_policies: snapshot.security_policies.values().cloned().collect(),
-            ip_groups: snapshot.ip_groups.values().cloned().collect(),
-            access_logs: snapshot.access_logs.values().cloned().collect(),
-        }
-    }
-}
-
-impl From<DataPlaneSnapshot> for Snapshot {
-    fn from(file: DataPlaneSnapshot) -> Self {
-        let mut snapshot = Snapshot { revision: file.revision, ..Snapshot::default() };
-        file.load_balancers.into_iter().for_each(|o| snapshot.put(Object::LoadBalancer(o)));
-        file.listeners.into_iter().for_each(|o| snapshot.put(Object::Listener(o)));
-        file.pools.into_iter().for_each(|o| snapshot.put(Object::Pool(o)));
-        file.members.into_iter().for_each(|o| snapshot.put(Object::Member(o)));
-        file.health_monitors.into_iter().for_each(|o| snapshot.put(Object::HealthMonitor(o)));
-        file.policies.into_iter().for_each(|o| snapshot.put(Object::Policy(o)));
-        file.rules.into_iter().for_each(|o| snapshot.put(Object::Rule(o)));
-        file.certificates.into_iter().for_each(|o| snapshot.put(Object::Certificate(o)));
-        file.security_policies.into_iter().for_each(|o| snapshot.put(Object::SecurityPolicy(o)));
-        file.ip_groups.into_iter().for_each(|o| snapshot.put(Object::IpGroup(o)));
-        file.access_logs.into_iter().for_each(|o| snapshot.put(Object::AccessLog(o)));
-        snapshot
-    }
 }
 
 #[cfg(test)]
