@@ -21,8 +21,8 @@ def database_files(process):
 
 
 def plan_files(process):
-    """The last good plan."""
-    return [file for file in Path(process.data).rglob("last-good*") if file.is_file()]
+    """The last good plan; not the one that is being written beside it, which a crash throws away."""
+    return [file for file in Path(process.data).rglob("last-good-plan") if file.is_file()]
 
 
 @contextlib.contextmanager
