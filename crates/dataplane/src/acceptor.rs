@@ -128,7 +128,9 @@ fn begin(door: &Rc<Door>, stream: TcpStream, peer: SocketAddr) {
     let service = door.slot.service();
     service.counters.connections.inc();
     match service.plan.service {
-        ServicePlan::Http(_) => drop(tokio::task::spawn_local(http::serve(door.clone(), stream, peer))),
+        ServicePlan::Http(_) => {
+            drop(tokio::task::spawn_local(http::serve(door.clone(), stream.into(), peer)))
+        }
         ServicePlan::Tcp => drop(tokio::task::spawn_local(layer4::serve(door.clone(), stream, peer))),
     }
 }

@@ -9,9 +9,7 @@ use std::{
     io::{self, IoSlice},
 };
 
-use tokio::net::TcpStream;
-
-use crate::{config::SCRATCH_BYTES, io::write};
+use crate::{config::SCRATCH_BYTES, stream::Stream};
 
 /// A pooled buffer that grew beyond this is freed instead of kept.
 const KEPT_BYTES_MAX: usize = 16 * 1024;
@@ -54,7 +52,7 @@ impl Buffers {
     }
 }
 
-/// Bytes on their way to a socket that did not take them yet.
+/// Bytes on their way to a stream that did not take them yet.
 #[derive(Default)]
 pub(crate) struct Pending {
     bytes: Vec<u8>,
@@ -88,11 +86,11 @@ impl Pending {
         }
     }
 
-    /// Writes what the socket takes; how much that was.
-    pub(crate) fn flush(&mut self, buffers: &Buffers, to: &TcpStream) -> io::Result<usize> {
+    /// Writes what the stream takes; how much that was.
+    pub(crate) fn flush(&mut self, buffers: &Buffers, to: &mut Stream) -> io::Result<usize> {
         let mut total = 0;
         while !self.is_empty() {
-            let written = write(to, &[IoSlice::new(&self.bytes[self.written..])])?;
+            let written = to.write(&[IoSlice::new(&self.bytes[self.written..])])?;
             if written == 0 {
                 return Ok(total);
             }

@@ -18,12 +18,11 @@ mod inserted;
 
 use std::{cell::RefCell, net::SocketAddr, rc::Rc};
 
-use tokio::net::TcpStream;
 use wire::h1::{HeaderLines, Headers, Limits};
 
 pub(crate) use inserted::Inserted;
 
-use crate::acceptor::Door;
+use crate::{acceptor::Door, stream::Stream};
 
 /// What a worker's HTTP needs once, and never while it waits.
 pub(crate) struct HttpScratch {
@@ -53,7 +52,7 @@ impl Default for HttpScratch {
 const BODY_BYTES_MAX: u64 = 10 << 30;
 
 /// Serves one connection to its end.
-pub(crate) fn serve(door: Rc<Door>, client: TcpStream, peer: SocketAddr) -> impl Future<Output = ()> {
+pub(crate) fn serve(door: Rc<Door>, client: Stream, peer: SocketAddr) -> impl Future<Output = ()> {
     connection::Life::Ordinary(connection::Connection::new(door, client, peer))
 }
 

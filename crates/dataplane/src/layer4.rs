@@ -40,8 +40,8 @@ pub(crate) fn serve(door: Rc<Door>, client: TcpStream, peer: SocketAddr) -> impl
             seat.expire_after(connect_time(&service));
             let relay = Relay {
                 worker: door.worker.clone(),
-                client,
-                member,
+                client: client.into(),
+                member: member.into(),
                 up: Way::default(),
                 down: Way::default(),
                 connecting: true,
@@ -96,7 +96,7 @@ impl Link {
             let stopped = self.door.slot.is_retired();
             let ended = ready!(self.relay.poll(cx, &self.seat, idle, stopped, &counts));
             match ended {
-                Ended::Idle if self.relay.connecting && io::is_connected(&self.relay.member, cx) => {
+                Ended::Idle if self.relay.connecting && self.relay.member.is_connected(cx) => {
                     // Both sides wait for the other to speak; the time so far was idle.
                     self.relay.connecting = false;
                     let rest = idle.saturating_sub(self.service.plan.connect_timeout);
@@ -133,7 +133,7 @@ impl Link {
         }
         let Some((work, member)) = begin(target, self.peer, &mut self.tried) else { return false };
         self.seat.expire_after(connect_time(&self.service));
-        self.relay.turn_to(member);
+        self.relay.turn_to(member.into());
         self.work = work;
         true
     }

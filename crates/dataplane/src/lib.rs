@@ -23,6 +23,7 @@ mod pipe;
 mod probe;
 mod relay;
 mod service;
+mod stream;
 mod sys;
 mod table;
 mod target;

@@ -4,9 +4,8 @@ use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use plan::MemberPlan;
 use telemetry::MemberCounters;
-use tokio::net::TcpStream;
 
-use crate::{io, worker::Worker};
+use crate::{stream::Stream, worker::Worker};
 
 /// A member of a target in one worker. Lives on over plans while its id and address stay the same, and with it the
 /// connections kept to it.
@@ -18,7 +17,7 @@ pub(crate) struct Member {
 }
 
 struct Idle {
-    stream: TcpStream,
+    stream: Stream,
     /// When it was put here, in ticks.
     since: u32,
 }
@@ -30,10 +29,10 @@ impl Member {
 
     /// A kept connection that is still silent and open, as far as is known without asking the system.
     #[inline]
-    pub(crate) fn take_idle(&self) -> Option<TcpStream> {
+    pub(crate) fn take_idle(&self) -> Option<Stream> {
         let mut idle = self.idle.borrow_mut();
-        while let Some(kept) = idle.pop() {
-            if io::quiet(&kept.stream) {
+        while let Some(mut kept) = idle.pop() {
+            if kept.stream.is_quiet() {
                 return Some(kept.stream);
             }
         }
@@ -42,7 +41,7 @@ impl Member {
 
     /// Keeps a connection on which nothing is under way.
     #[inline]
-    pub(crate) fn keep_idle(&self, worker: &Worker, stream: TcpStream) {
+    pub(crate) fn keep_idle(&self, worker: &Worker, stream: Stream) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < worker.config.upstream_idle_max && !worker.is_draining() {
             idle.push(Idle { stream, since: worker.table.now() });
@@ -52,7 +51,7 @@ impl Member {
     /// Closes kept connections that the member closed, or that were not used since `before` (in ticks); how many stay.
     pub(crate) fn sweep(&self, before: u32) -> usize {
         let mut idle = self.idle.borrow_mut();
-        idle.retain(|kept| kept.since >= before && io::quiet(&kept.stream));
+        idle.retain_mut(|kept| kept.since >= before && kept.stream.is_quiet());
         idle.len()
     }
 

@@ -17,7 +17,7 @@ use std::{
 use telemetry::Counter;
 use tokio::net::TcpStream;
 
-use crate::{buffer::Pending, io, pipe::Pipe, table::Seat, worker::Worker};
+use crate::{buffer::Pending, io, pipe::Pipe, stream::Stream, table::Seat, worker::Worker};
 
 /// What a copying read asks for; one that is filled means bulk.
 const WINDOW_BYTES: usize = 64 * 1024;
@@ -33,8 +33,8 @@ const TURN_BYTES: usize = 2 * 1024 * 1024;
 /// A client and a member joined together.
 pub(crate) struct Relay {
     pub(crate) worker: Rc<Worker>,
-    pub(crate) client: TcpStream,
-    pub(crate) member: TcpStream,
+    pub(crate) client: Stream,
+    pub(crate) member: Stream,
     pub(crate) up: Way,
     pub(crate) down: Way,
     /// The connection to the member was begun, and nothing shows yet that it stands.
@@ -77,9 +77,9 @@ impl Relay {
         let worker = &*self.worker;
         let connecting = &mut self.connecting;
         let others_done = self.down.state == State::Done;
-        let up = self.up.poll(worker, cx, &mut self.client, &self.member, others_done, connecting);
+        let up = self.up.poll(worker, cx, &mut self.client, &mut self.member, others_done, connecting);
         let others_done = self.up.state == State::Done;
-        let down = self.down.poll(worker, cx, &mut self.member, &self.client, others_done, &mut false);
+        let down = self.down.poll(worker, cx, &mut self.member, &mut self.client, others_done, &mut false);
         if matches!(down, Ok(bytes) if bytes > 0) || self.down.state != State::Open {
             self.connecting = false;
         }
@@ -120,13 +120,13 @@ impl Relay {
     }
 
     /// Makes the close of both sides a reset.
-    pub(crate) fn reset(&self) {
-        io::reset_on_close(&self.client);
-        io::reset_on_close(&self.member);
+    pub(crate) fn reset(&mut self) {
+        self.client.reset_on_close();
+        self.member.reset_on_close();
     }
 
     /// Tries another member; what came from the client meanwhile goes to it. Only while `connecting`: then nothing was taken.
-    pub(crate) fn turn_to(&mut self, member: TcpStream) {
+    pub(crate) fn turn_to(&mut self, member: Stream) {
         self.member = member;
         self.up.turns = Turns::None;
     }
@@ -179,8 +179,8 @@ impl Way {
         &mut self,
         worker: &Worker,
         cx: &mut Context<'_>,
-        from: &mut TcpStream,
-        to: &TcpStream,
+        from: &mut Stream,
+        to: &mut Stream,
         others_done: bool,
         connecting: &mut bool,
     ) -> Result<u64, Side> {
@@ -195,25 +195,30 @@ impl Way {
             }
             if !self.flush(worker, to, &mut moved)? {
                 // Readiness was cleared by the write that was refused; a failure shows at the next write.
-                match io::poll_writable(to, cx) {
+                match to.poll_writable(cx) {
                     Poll::Ready(_) => continue,
                     Poll::Pending => return Ok(moved as u64),
                 }
             }
             *connecting &= moved == 0;
+            if to.poll_flush(cx).map_err(|_| Side::To)?.is_pending() {
+                return Ok(moved as u64);
+            }
             if self.state == State::Ending {
-                if *connecting && io::poll_writable(to, cx).is_pending() {
+                if *connecting && to.poll_writable(cx).is_pending() {
                     // To end a connection that is being made would be to give it up.
                     return Ok(moved as u64);
                 }
                 if !others_done {
-                    io::finish(to);
+                    to.finish();
                 }
                 self.state = State::Done;
                 continue;
             }
-            let read =
-                if self.bulk > 0 { self.poll_splice(worker, cx, from) } else { Poll::Ready(Ok(false)) };
+            let read = match (from.plain(), to.plain()) {
+                (Some(source), Some(_)) if self.bulk > 0 => self.poll_splice(worker, cx, source),
+                _ => Poll::Ready(Ok(false)),
+            };
             let read = match read {
                 Poll::Ready(Ok(false)) => self.poll_copy(worker, cx, from, to, &mut moved, connecting),
                 Poll::Ready(Ok(true)) => Poll::Ready(Ok(())),
@@ -232,7 +237,7 @@ impl Way {
     }
 
     /// Writes what waits; whether nothing waits any more.
-    fn flush(&mut self, worker: &Worker, to: &TcpStream, moved: &mut usize) -> Result<bool, Side> {
+    fn flush(&mut self, worker: &Worker, to: &mut Stream, moved: &mut usize) -> Result<bool, Side> {
         if !self.pending.is_empty() {
             *moved += self.pending.flush(&worker.buffers, to).map_err(|_| Side::To)?;
             if !self.pending.is_empty() {
@@ -241,7 +246,8 @@ impl Way {
         }
         if let Some(pipe) = &mut self.pipe {
             while pipe.held() > 0 {
-                let written = io::empty(to, pipe).map_err(|_| Side::To)?;
+                let Some(socket) = to.plain() else { break };
+                let written = io::empty(socket, pipe).map_err(|_| Side::To)?;
                 if written == 0 {
                     return Ok(false);
                 }
@@ -252,11 +258,11 @@ impl Way {
     }
 
     /// Notes that something is written.
-    fn take_turn(&mut self, to: &TcpStream) {
+    fn take_turn(&mut self, to: &mut Stream) {
         self.turns = match self.turns {
             Turns::None => Turns::One,
             Turns::One => {
-                io::send_at_once(to);
+                to.send_at_once();
                 Turns::Many
             }
             Turns::Many => Turns::Many,
@@ -291,16 +297,16 @@ impl Way {
         &mut self,
         worker: &Worker,
         cx: &mut Context<'_>,
-        from: &mut TcpStream,
-        to: &TcpStream,
+        from: &mut Stream,
+        to: &mut Stream,
         moved: &mut usize,
         connecting: &mut bool,
     ) -> Poll<Result<(), Side>> {
         let mut scratch = worker.buffers.scratch.borrow_mut();
         let window = &mut scratch[..WINDOW_BYTES];
         let read = match *connecting {
-            true => io::poll_first_read(from, cx, window),
-            false => io::poll_read(from, cx, window),
+            true => from.poll_first_read(cx, window),
+            false => from.poll_read(cx, window),
         };
         let bytes = match std::task::ready!(read) {
             Ok(0) => {
@@ -313,14 +319,14 @@ impl Way {
         self.bulk = if bytes == WINDOW_BYTES { BULK_CREDIT } else { 0 };
         let piece = [IoSlice::new(&window[..bytes])];
         self.take_turn(to);
-        let ended = bytes < WINDOW_BYTES && !*connecting && io::has_ended(from, cx);
+        let ended = bytes < WINDOW_BYTES && !*connecting && from.has_ended(cx);
         let written = if *connecting {
-            io::write_at_once(to, &piece)
+            to.write_at_once(&piece)
         } else if ended {
             self.state = State::Ending;
-            io::write_last(to, &piece)
+            to.write_last(&piece)
         } else {
-            io::write(to, &piece)
+            to.write(&piece)
         };
         let written = match written {
             Ok(written) => written,

@@ -6,7 +6,7 @@ use telemetry::{Outcome, OwnAnswer};
 use wire::h1::{Answer, AnswerBody, HeaderLines, Version, write_answer};
 
 use super::connection::{Connection, request_timeout};
-use crate::{buffer::Pending, io, service::Service};
+use crate::{buffer::Pending, service::Service};
 
 /// An answer to be made.
 pub(super) struct Own {
@@ -53,7 +53,7 @@ impl Own {
 }
 
 /// Sends an answer; the connection, when it goes on.
-pub(super) async fn send(connection: Connection, own: Box<Own>) -> Option<Connection> {
+pub(super) async fn send(mut connection: Connection, own: Box<Own>) -> Option<Connection> {
     own.service.counters.record(Outcome::Own(own.answer));
     let worker = connection.door.worker.clone();
     let mut pending = Pending::default();
@@ -74,21 +74,24 @@ pub(super) async fn send(connection: Connection, own: Box<Own>) -> Option<Connec
         };
         write_answer(&mut out, &answer);
         let piece = [IoSlice::new(&out)];
-        let written = io::write(&connection.client, &piece).ok()?;
+        let written = connection.client.write(&piece).ok()?;
         own.service.counters.bytes_out.add(written as u64);
         pending.keep(&worker.buffers, &piece, written);
     }
     connection.seat.expire_after(request_timeout(&own.service));
     poll_fn(|cx| {
         loop {
-            match pending.flush(&worker.buffers, &connection.client) {
+            match pending.flush(&worker.buffers, &mut connection.client) {
                 Ok(written) => own.service.counters.bytes_out.add(written as u64),
                 Err(_) => return Poll::Ready(None),
             }
             if pending.is_empty() {
-                return Poll::Ready(Some(()));
+                return match connection.client.poll_flush(cx) {
+                    Poll::Ready(flushed) => Poll::Ready(flushed.ok()),
+                    Poll::Pending => connection.seat.poll_expired().map(|()| None),
+                };
             }
-            if io::poll_writable(&connection.client, cx).is_pending() {
+            if connection.client.poll_writable(cx).is_pending() {
                 return connection.seat.poll_expired().map(|()| None);
             }
         }
@@ -103,14 +106,14 @@ pub(super) async fn send(connection: Connection, own: Box<Own>) -> Option<Connec
 /// Closes after an answer to a request that was not read to its end. Closing at once would reset the connection, and the
 /// client might never see the answer; so the end is said, and what still comes is read and dropped for a while.
 pub(super) async fn linger(mut connection: Connection) -> Option<Connection> {
-    io::finish(&connection.client);
+    connection.client.finish();
     connection.seat.expire_after(LINGER);
     let worker = connection.door.worker.clone();
     let mut dropped = 0;
     poll_fn(|cx| {
         loop {
             let mut scratch = worker.buffers.scratch.borrow_mut();
-            match io::poll_read(&mut connection.client, cx, &mut scratch) {
+            match connection.client.poll_read(cx, &mut scratch) {
                 Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Ready(Ok(bytes)) => dropped += bytes,
                 Poll::Pending => return connection.seat.poll_expired(),

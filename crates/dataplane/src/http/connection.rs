@@ -10,7 +10,6 @@ use std::{
 };
 
 use telemetry::OwnAnswer;
-use tokio::net::TcpStream;
 use wire::h1::{HeadError, HeadScan, Parsed, RequestHead, Tunnel, parse_request};
 
 use super::{
@@ -20,10 +19,10 @@ use super::{
 };
 use crate::{
     acceptor::Door,
-    io,
     layer4::Open,
     relay::{self, Counts, Relay, Way},
     service::Service,
+    stream::Stream,
     table::{Seat, TICK},
 };
 
@@ -33,7 +32,7 @@ const WINDOW_BYTES: usize = 128 * 1024;
 /// A client's connection. Its task lives as long as it does, so it is kept small; what a request needs is boxed apart.
 pub(super) struct Connection {
     pub(super) door: Rc<Door>,
-    pub(super) client: TcpStream,
+    pub(super) client: Stream,
     pub(super) peer: SocketAddr,
     pub(super) seat: Seat,
     /// Bytes that came for requests that have not begun; usually none, and then it owns nothing.
@@ -111,7 +110,7 @@ enum Next {
 }
 
 impl Connection {
-    pub(super) fn new(door: Rc<Door>, client: TcpStream, peer: SocketAddr) -> Self {
+    pub(super) fn new(door: Rc<Door>, client: Stream, peer: SocketAddr) -> Self {
         let seat = Seat::take(&door.worker.table, door.slot.group());
         let _open = Open::new(door.slot.service().counters.clone());
         Self {
@@ -155,7 +154,7 @@ impl Connection {
                         return Poll::Ready(Turn::Linger);
                     }
                     Ended::Reset => {
-                        io::reset_on_close(&self.client);
+                        self.client.reset_on_close();
                         return Poll::Ready(Turn::Over);
                     }
                     Ended::Own(own) => return Poll::Ready(Turn::Answer(Box::new(own))),
@@ -196,8 +195,8 @@ impl Connection {
             if length == 0 || self.scan.is_some() {
                 let window = &mut scratch[..WINDOW_BYTES];
                 let read = match std::mem::replace(&mut self.seated, true) {
-                    true => io::poll_read(&mut self.client, cx, window),
-                    false => io::poll_first_read(&mut self.client, cx, window),
+                    true => self.client.poll_read(cx, window),
+                    false => self.client.poll_first_read(cx, window),
                 };
                 let bytes = match read {
                     Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return Poll::Ready(Next::Close),

@@ -12,7 +12,7 @@ use std::{
 use tokio::net::TcpStream;
 use wire::h1::{Body, BodyError, LAST_CHUNK, SizeLine, Transfer};
 
-use crate::{buffer::Pending, io, pipe::Pipe, worker::Worker};
+use crate::{buffer::Pending, io, pipe::Pipe, stream::Stream, worker::Worker};
 
 /// What a read of a body asks for; one that is filled means bulk.
 pub(super) const WINDOW_BYTES: usize = 128 * 1024;
@@ -108,8 +108,8 @@ impl Flow {
     }
 
     /// Sends a head that has no body, before the one whose turn it is.
-    pub(super) fn send_head(&mut self, worker: &Worker, head: &[u8], to: &TcpStream) -> Result<(), Fault> {
-        self.put(worker, &[IoSlice::new(head)], |pieces| io::write(to, pieces).map_err(|_| Fault::Sink))
+    pub(super) fn send_head(&mut self, worker: &Worker, head: &[u8], to: &mut Stream) -> Result<(), Fault> {
+        self.put(worker, &[IoSlice::new(head)], |pieces| to.write(pieces).map_err(|_| Fault::Sink))
     }
 
     /// The body cannot go on; the next poll says so.
@@ -154,14 +154,14 @@ impl Flow {
     }
 
     /// Takes input that is already in the scratch buffer; how much of it was the body's.
-    pub(super) fn feed(&mut self, worker: &Worker, input: &[u8], to: &TcpStream) -> Result<usize, Fault> {
+    pub(super) fn feed(&mut self, worker: &Worker, input: &[u8], to: &mut Stream) -> Result<usize, Fault> {
         let mut at = 0;
         while at < input.len() && !self.body.is_done() {
             let step = self.step(&input[at..])?;
             at += step.consumed;
             let pieces =
                 [IoSlice::new(step.line.as_bytes()), IoSlice::new(step.data), IoSlice::new(step.end)];
-            self.put(worker, &pieces, |pieces| io::write(to, pieces).map_err(|_| Fault::Sink))?;
+            self.put(worker, &pieces, |pieces| to.write(pieces).map_err(|_| Fault::Sink))?;
         }
         self.close_if_done(worker, to)?;
         Ok(at)
@@ -173,8 +173,8 @@ impl Flow {
         &mut self,
         worker: &Worker,
         cx: &mut Context<'_>,
-        from: &mut TcpStream,
-        to: &TcpStream,
+        from: &mut Stream,
+        to: &mut Stream,
         surplus: &mut Vec<u8>,
     ) -> Poll<Result<(), Fault>> {
         let turn_ends = self.read + TURN_BYTES;
@@ -192,8 +192,10 @@ impl Flow {
                 return Poll::Pending;
             }
             self.starved = true;
-            if self.may_splice() {
-                ready!(self.poll_splice(worker, cx, from))?;
+            if self.may_splice()
+                && let (Some(source), Some(_)) = (from.plain(), to.plain())
+            {
+                ready!(self.poll_splice(worker, cx, source))?;
             } else {
                 ready!(self.poll_copy(worker, cx, from, to, surplus))?;
             }
@@ -206,11 +208,11 @@ impl Flow {
         &mut self,
         worker: &Worker,
         cx: &mut Context<'_>,
-        to: &TcpStream,
+        to: &mut Stream,
     ) -> Poll<Result<(), Fault>> {
         while !self.is_flushed() {
-            let written = match &mut self.pipe {
-                Some(pipe) if self.pending.is_empty() => io::empty(to, pipe),
+            let written = match (&mut self.pipe, to.plain()) {
+                (Some(pipe), Some(socket)) if self.pending.is_empty() => io::empty(socket, pipe),
                 _ => self.pending.flush(&worker.buffers, to),
             };
             let written = written.map_err(|_| Fault::Sink)?;
@@ -218,10 +220,12 @@ impl Flow {
             if written == 0 {
                 self.starved = false;
                 // A connection that failed is ready, too; the next write tells.
-                ready!(io::poll_writable(to, cx)).map_err(|_| Fault::Sink)?;
+                ready!(to.poll_writable(cx)).map_err(|_| Fault::Sink)?;
             }
         }
-        Poll::Ready(Ok(()))
+        let flushed = to.poll_flush(cx).map_err(|_| Fault::Sink);
+        self.starved &= flushed.is_ready();
+        flushed
     }
 
     fn may_splice(&mut self) -> bool {
@@ -271,13 +275,13 @@ impl Flow {
         &mut self,
         worker: &Worker,
         cx: &mut Context<'_>,
-        from: &mut TcpStream,
-        to: &TcpStream,
+        from: &mut Stream,
+        to: &mut Stream,
         surplus: &mut Vec<u8>,
     ) -> Poll<Result<(), Fault>> {
         let mut scratch = worker.buffers.scratch.borrow_mut();
         let window = &mut scratch[..WINDOW_BYTES];
-        let bytes = match ready!(io::poll_read(from, cx, window)) {
+        let bytes = match ready!(from.poll_read(cx, window)) {
             Ok(0) => {
                 self.end_of_source(worker)?;
                 return Poll::Ready(Ok(()));
@@ -328,7 +332,7 @@ impl Flow {
     }
 
     /// Sends the end of a body that has just been read to its end.
-    fn close_if_done(&mut self, worker: &Worker, to: &TcpStream) -> Result<(), Fault> {
+    fn close_if_done(&mut self, worker: &Worker, to: &mut Stream) -> Result<(), Fault> {
         if self.closed || !self.body.is_done() {
             return Ok(());
         }
@@ -336,7 +340,7 @@ impl Flow {
         if self.transfer == Transfer::Relay && !self.body.tail().is_empty() {
             let piece = [IoSlice::new(self.body.tail())];
             let written = match self.pending.is_empty() {
-                true => io::write(to, &piece).map_err(|_| Fault::Sink)?,
+                true => to.write(&piece).map_err(|_| Fault::Sink)?,
                 false => 0,
             };
             self.uncounted.1 += written as u64;

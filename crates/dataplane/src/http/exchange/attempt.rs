@@ -1,0 +1,136 @@
+//! Attempts: a member is given the request; another one, where that is safe, when the first fails.
+
+use std::{io::IoSlice, net::SocketAddr, rc::Rc};
+
+use telemetry::{Attempt, OwnAnswer};
+
+use super::{Ended, Exchange, UpState};
+use crate::{
+    http::{answer::RouterCode, connection::Connection},
+    service::Service,
+    stream::Stream,
+    target::{Target, Tried, Unserved, Work},
+};
+
+/// What is known of the present attempt.
+#[derive(Clone, Copy)]
+pub(super) struct State {
+    /// The connection does not stand yet.
+    pub(super) connecting: bool,
+    /// It was a kept connection.
+    pub(super) kept: bool,
+    /// The system has taken a byte.
+    pub(super) sent: bool,
+}
+
+/// A connection to a member on which the beginning of a request was sent.
+pub(super) struct Opened {
+    pub(super) work: Work,
+    pub(super) stream: Stream,
+    pub(super) written: usize,
+    pub(super) state: State,
+}
+
+/// Why no member could be given the request.
+pub(super) type Refused = (OwnAnswer, Option<RouterCode>);
+
+impl Exchange {
+    /// An attempt failed before anything of a response was seen. `Ok`: another is under way.
+    pub(super) fn failed(
+        &mut self,
+        connection: &Connection,
+        attempt: Attempt,
+        answer: OwnAnswer,
+    ) -> Result<(), Ended> {
+        self.work.member().counters.record(attempt);
+        let stale = self.attempt.kept && attempt == Attempt::Broken && self.early.is_empty();
+        let untouched = !self.attempt.sent;
+        let repeatable = (untouched || !self.replay.is_empty()) && self.early.is_empty();
+        let allowed = stale || (self.may_retry() && self.tried.add(self.work.index()));
+        if !repeatable || !allowed {
+            return Err(self.own(answer, None));
+        }
+        let door = self.door.clone();
+        let Some(target) = &self.service.target else { return Err(self.own(answer, None)) };
+        let replay = std::mem::take(&mut self.replay);
+        let pending = self.up.pending().take();
+        let bytes = if untouched { &pending } else { &replay };
+        let pieces = [IoSlice::new(bytes)];
+        match open(&self.service, target, connection.peer, &mut self.tried, true, &pieces) {
+            Ok(opened) => {
+                self.service.counters.retries.inc();
+                self.up.pending().keep(&door.worker.buffers, &pieces, opened.written);
+                self.up.uncounted.1 += opened.written as u64;
+                self.work = opened.work;
+                self.stream = opened.stream;
+                self.attempt = opened.state;
+                self.replay = replay;
+                if self.up.is_read() {
+                    self.up_state = if self.up.is_done() { UpState::Sent } else { UpState::Open };
+                }
+                Ok(())
+            }
+            Err(_) => Err(self.own(answer, None)),
+        }
+    }
+
+    fn may_retry(&self) -> bool {
+        match &self.service.plan.service {
+            plan::ServicePlan::Http(http) => http.member_retry,
+            plan::ServicePlan::Tcp => false,
+        }
+    }
+}
+
+/// Gives the beginning of a request to a member: on a kept connection, unless `fresh` is wanted, or on a new one. The next
+/// member is tried when one cannot be reached at once.
+pub(super) fn open(
+    service: &Service,
+    target: &Rc<Target>,
+    client: SocketAddr,
+    tried: &mut Tried,
+    fresh: bool,
+    pieces: &[IoSlice<'_>],
+) -> Result<Opened, Refused> {
+    loop {
+        let work = match target.begin(client.ip(), tried) {
+            Ok(work) => work,
+            Err(Unserved::NoMembers) => return Err((OwnAnswer::NotFound, Some(RouterCode::NoPool))),
+            Err(Unserved::NoneUsable) if tried.is_empty() => {
+                return Err((OwnAnswer::Unavailable, Some(RouterCode::NoneUsable)));
+            }
+            Err(Unserved::NoneUsable) => return Err((OwnAnswer::BadGateway, None)),
+        };
+        let member = work.member();
+        while let Some(mut stream) = if fresh { None } else { member.take_idle() } {
+            // A kept connection that fails at once has taken nothing.
+            if let Ok(written) = stream.write(pieces) {
+                let state = State { connecting: false, kept: true, sent: written > 0 };
+                return Ok(Opened { work, stream, written, state });
+            }
+        }
+        let opened = Stream::connect(member.plan.address).and_then(|mut stream| {
+            stream.send_at_once();
+            stream.write_at_once(pieces).map(|written| (stream, written))
+        });
+        match opened {
+            Ok((stream, written)) => {
+                member.counters.connections.inc();
+                let state = State { connecting: written == 0, kept: false, sent: written > 0 };
+                return Ok(Opened { work, stream, written, state });
+            }
+            Err(error) => {
+                tracing::debug!(member = %member.plan.address, %error, "cannot reach a member");
+                member.counters.record(Attempt::ConnectFailed);
+                let retry = match &service.plan.service {
+                    plan::ServicePlan::Http(http) => http.member_retry,
+                    plan::ServicePlan::Tcp => false,
+                };
+                if !retry || !tried.add(work.index()) {
+                    return Err((OwnAnswer::BadGateway, None));
+                }
+                service.counters.retries.inc();
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The response's side of an exchange: its head, its body, and what becomes of both connections then.
+
+use std::{
+    io::IoSlice,
+    task::{Context, Poll, ready},
+};
+
+use telemetry::{Attempt, Outcome};
+use wire::h1::{
+    Body, Edits, HeaderId, HeaderSet, Parsed, ResponseHead, ResponseOut, Version, parse_response,
+    write_response,
+};
+
+use super::{Ended, Exchange, UpState};
+use crate::{
+    http::{
+        connection::Connection,
+        flow::{Fault, WINDOW_BYTES, keep},
+    },
+    stream::Stream,
+};
+
+/// Why no response head came.
+pub(super) enum HeadFault {
+    /// The client broke the connection while an interim response, or the head, was sent to it.
+    Client,
+    /// The member broke the connection.
+    Broken,
+    /// What the member sent is no response.
+    Malformed,
+}
+
+impl Exchange {
+    /// Reads the response's head, and sends it on with what came behind it.
+    pub(super) fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        connection: &mut Connection,
+    ) -> Poll<Result<(), HeadFault>> {
+        let door = self.door.clone();
+        let worker = &*door.worker;
+        let http = &worker.http;
+        loop {
+            let mut scratch = worker.buffers.scratch.borrow_mut();
+            let bytes = match ready!(self.stream.poll_read(cx, &mut scratch[..WINDOW_BYTES])) {
+                Ok(0) | Err(_) => return Poll::Ready(Err(HeadFault::Broken)),
+                Ok(bytes) => bytes,
+            };
+            let mut length = bytes;
+            if let Some(scan) = &mut self.early_scan {
+                self.early.extend_from_slice(&scratch[..bytes]);
+                if !scan.is_ready(&self.early, &http.limits) {
+                    continue;
+                }
+                length = self.early.len();
+                // At most a head and one window, which the scratch buffer has room for.
+                scratch[..length].copy_from_slice(&self.early);
+                self.early_scan = None;
+                worker.buffers.give_back(std::mem::take(&mut self.early));
+            }
+            let mut at = 0;
+            while at < length {
+                let mut table = http.response.borrow_mut();
+                match parse_response(&scratch[at..length], &mut table, &http.limits, &self.wire) {
+                    Err(error) => {
+                        let member = self.work.member().plan.address;
+                        tracing::debug!(%member, code = error.code(), %error, "a response was refused");
+                        return Poll::Ready(Err(HeadFault::Malformed));
+                    }
+                    Ok(Parsed::Partial(scan)) => {
+                        keep(worker, &mut self.early, &scratch[at..length]);
+                        self.early_scan = Some(scan);
+                        break;
+                    }
+                    Ok(Parsed::Complete(head)) => {
+                        at += head.len();
+                        self.down.uncounted.0 += head.len() as u64;
+                        if head.is_interim() {
+                            self.pass_interim(connection, &head)?;
+                            continue;
+                        }
+                        return Poll::Ready(self.respond(connection, &head, &scratch[at..length], bytes));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Passes a 1xx response on; a client of HTTP/1.0 would not understand it.
+    fn pass_interim(
+        &mut self,
+        connection: &mut Connection,
+        head: &ResponseHead<'_>,
+    ) -> Result<(), HeadFault> {
+        self.awaits_continue &= head.status() != 100;
+        if self.version == Version::Http10 {
+            return Ok(());
+        }
+        let worker = &*self.door.worker;
+        let mut out = worker.buffers.head.borrow_mut();
+        out.clear();
+        let how = ResponseOut { downstream: self.version, keep_alive: true, edits: Edits::none() };
+        let _bodiless = write_response(&mut out, head, &how);
+        self.down.send_head(worker, &out, &mut connection.client).map_err(|_| HeadFault::Client)
+    }
+
+    /// Sends a response's head on, with the part of its body that is there.
+    fn respond(
+        &mut self,
+        connection: &mut Connection,
+        head: &ResponseHead<'_>,
+        rest: &[u8],
+        read: usize,
+    ) -> Result<(), HeadFault> {
+        let worker = &*self.door.worker;
+        let mut out = worker.buffers.head.borrow_mut();
+        out.clear();
+        let edits = Edits { drop: SERVER, drop_names: &[], append: &worker.http.server };
+        // A client that was not invited to send its body cannot say where its next request begins.
+        let keep_alive = self.keep_alive && !self.awaits_continue && !worker.is_draining();
+        let how = ResponseOut { downstream: self.version, keep_alive, edits };
+        let delivery = write_response(&mut out, head, &how);
+        self.status = head.status();
+        self.keep_alive = delivery.keep_alive;
+        self.reusable = head.keep_alive();
+        self.tunnel = head.tunnel();
+        worker.buffers.give_back(std::mem::take(&mut self.replay));
+        self.down.follow_with(Body::for_response(head.framing()), delivery.transfer, read == WINDOW_BYTES);
+        let client = &mut connection.client;
+        let closes =
+            !self.keep_alive && self.up_state == UpState::Sent && self.tunnel.is_none() && client.is_quiet();
+        let send = |pieces: &[IoSlice<'_>], all| {
+            let written = if all && closes { client.write_last(pieces) } else { client.write(pieces) };
+            written.map_err(|_| Fault::Sink)
+        };
+        let begun = self.down.begin(worker, &mut out, rest, send).and_then(|taken| {
+            let more =
+                if self.down.is_read() { 0 } else { self.down.feed(worker, &rest[taken..], client)? };
+            Ok(taken + more)
+        });
+        match begun {
+            Ok(taken) if taken < rest.len() => keep(worker, &mut self.early, &rest[taken..]),
+            Ok(_) => {}
+            Err(Fault::Sink) => return Err(HeadFault::Client),
+            // The head is out, so the body's fault shows when the body goes on.
+            Err(fault @ (Fault::Source | Fault::Malformed(_))) => self.down.fail(fault),
+        }
+        Ok(())
+    }
+
+    /// The response was sent whole: what becomes of the rest.
+    pub(super) fn completed(&mut self, client: &mut Stream) -> Poll<Ended> {
+        if let Some(tunnel) = self.tunnel.take() {
+            self.record(Outcome::Answered(self.status), Attempt::Answered(self.status));
+            return Poll::Ready(Ended::Tunnel(tunnel));
+        }
+        if self.up_state == UpState::Open && self.reusable && self.keep_alive {
+            // The member answered early and may still be reading.
+            return Poll::Pending;
+        }
+        self.record(Outcome::Answered(self.status), Attempt::Answered(self.status));
+        if self.up_state != UpState::Sent {
+            self.reusable = false;
+            return Poll::Ready(Ended::Linger);
+        }
+        // Closing while something unread is there would reset the connection, and the client might lose the answer.
+        Poll::Ready(match self.keep_alive {
+            true => Ended::Next,
+            false if client.is_quiet() => Ended::Close,
+            false => Ended::Linger,
+        })
+    }
+}
+
+/// What is taken out of responses: ours goes in its place.
+const SERVER: HeaderSet = HeaderSet::of(&[HeaderId::SERVER]);

@@ -1,0 +1,150 @@
+//! What a client or a member is heard and spoken to over: bytes in order, both ways.
+//!
+//! A [`Stream`] is a socket, or something that stands for one (TLS on a socket, one stream of an HTTP/2 connection), so that
+//! there is one path for HTTP whatever lies below. Every operation takes `&mut self`: below a plain socket's there may be state.
+//! A plain socket costs one comparison that the processor foresees.
+//!
+//! How to drive it: [`Stream::write`] until it takes nothing, then wait for [`Stream::poll_writable`] and write again. What was
+//! taken may still be on its way: wait for [`Stream::poll_flush`] before the end is said or the stream is dropped, and whenever
+//! all was said and nothing is read. ([`Stream::poll_read`] moves it on, too.)
+
+use std::{
+    io::{self, IoSlice},
+    net::SocketAddr,
+    task::{Context, Poll},
+};
+
+use tokio::net::TcpStream;
+
+use crate::io as socket;
+
+/// A connection of a client or to a member, as HTTP sees it.
+pub(crate) enum Stream {
+    /// A socket.
+    Plain(TcpStream),
+}
+
+impl Stream {
+    /// Begins a plain connection; see [`socket::connect`].
+    pub(crate) fn connect(address: SocketAddr) -> io::Result<Self> {
+        socket::connect(address).map(Self::Plain)
+    }
+
+    /// Reads once into `buffer`, which is not empty. `Ready(Ok(0))` is the end of what the peer says.
+    #[inline]
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(tcp) => socket::poll_read(tcp, cx, buffer),
+        }
+    }
+
+    /// As [`Stream::poll_read`], on a connection that nothing was heard of yet.
+    #[inline]
+    pub(crate) fn poll_first_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(tcp) => socket::poll_first_read(tcp, cx, buffer),
+        }
+    }
+
+    /// Takes what can be taken now of these pieces; `Ok(0)` when that is nothing: then wait for [`Stream::poll_writable`].
+    #[inline]
+    pub(crate) fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => socket::write(tcp, pieces),
+        }
+    }
+
+    /// As [`Stream::write`], for the last bytes before [`Stream::finish`], which the caller says at once when all were taken.
+    #[inline]
+    pub(crate) fn write_last(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => socket::write_last(tcp, pieces),
+        }
+    }
+
+    /// As [`Stream::write`], on a connection that was just begun.
+    #[inline]
+    pub(crate) fn write_at_once(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => socket::write_at_once(tcp, pieces),
+        }
+    }
+
+    /// Ready when more may be taken, or writing would tell a failure.
+    #[inline]
+    pub(crate) fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(tcp) => socket::poll_writable(tcp, cx),
+        }
+    }
+
+    /// Ready when all that was taken has left us. A plain socket keeps nothing back.
+    #[inline]
+    pub(crate) fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Whether nothing has come on a stream that is expected to be silent: no byte, no end, no error.
+    #[inline]
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        match self {
+            Self::Plain(tcp) => socket::quiet(tcp),
+        }
+    }
+
+    /// Whether nothing but the peer's end follows, after a read that did not fill its buffer. False when that is not known.
+    #[inline]
+    pub(crate) fn has_ended(&mut self, cx: &mut Context<'_>) -> bool {
+        match self {
+            Self::Plain(tcp) => socket::has_ended(tcp, cx),
+        }
+    }
+
+    /// Whether a begun connection stands, as far as is known.
+    pub(crate) fn is_connected(&mut self, cx: &mut Context<'_>) -> bool {
+        match self {
+            Self::Plain(tcp) => socket::is_connected(tcp, cx),
+        }
+    }
+
+    /// Lets small pieces go out without waiting for those before.
+    pub(crate) fn send_at_once(&mut self) {
+        match self {
+            Self::Plain(tcp) => socket::send_at_once(tcp),
+        }
+    }
+
+    /// Says to the peer that nothing more comes. Reading goes on.
+    pub(crate) fn finish(&mut self) {
+        match self {
+            Self::Plain(tcp) => socket::finish(tcp),
+        }
+    }
+
+    /// Makes the coming drop a reset: the peer learns that what it has is not all.
+    pub(crate) fn reset_on_close(&mut self) {
+        match self {
+            Self::Plain(tcp) => socket::reset_on_close(tcp),
+        }
+    }
+
+    /// The socket, when nothing is between it and the bytes; bytes may then be moved past us (splice).
+    #[inline]
+    pub(crate) fn plain(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Plain(tcp) => Some(tcp),
+        }
+    }
+}
+
+impl From<TcpStream> for Stream {
+    fn from(tcp: TcpStream) -> Self {
+        Self::Plain(tcp)
+    }
+}
