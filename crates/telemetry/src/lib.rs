@@ -5,8 +5,11 @@
 //!
 //! Each request is counted once, from its outcome ([`ListenerCounters::record`]): increments sprinkled over branches drift.
 //!
+//! Requests are written down by [`access_log`].
+//!
 //! What it does not do: it holds no history (whoever scrapes does), and it knows no socket.
 
+pub mod access_log;
 mod counter;
 mod listener;
 mod member;
@@ -14,6 +17,7 @@ mod openmetrics;
 mod process;
 mod registry;
 
+pub use access_log::AccessLogs;
 pub use counter::{Counter, Gauge};
 pub use listener::{ListenerCounters, Outcome, OwnAnswer};
 pub use member::{Attempt, MemberCounters};
