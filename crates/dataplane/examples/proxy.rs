@@ -79,6 +79,7 @@ fn listener(n: u128, tcp: bool, address: SocketAddr, member: SocketAddr) -> List
         project: ProjectId::new(Uuid::from_u128(1)),
         endpoints: vec![Endpoint { address }],
         service: if tcp { ServicePlan::Tcp } else { ServicePlan::Http(http) },
+        tls: None,
         default_target: Some(Arc::new(target)),
         idle_timeout: Duration::from_secs(300),
         connect_timeout: Duration::from_secs(5),

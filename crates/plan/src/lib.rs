@@ -10,6 +10,7 @@ mod compile;
 pub mod http;
 pub mod listener;
 pub mod target;
+pub mod tls;
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ pub use compile::compile;
 pub use http::HttpPlan;
 pub use listener::{Endpoint, ListenerPlan, ServicePlan};
 pub use target::{MemberPlan, TargetPlan};
+pub use tls::{CertificatePlan, ClientCaPlan, TlsPlan};
 
 /// Everything that a node serves at one revision. Cheap to clone.
 #[derive(Clone, Default)]

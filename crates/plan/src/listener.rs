@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use model::{Listener, ListenerId, LoadBalancerId, ProjectId, Snapshot, listener::Service};
 use serde::Serialize;
 
-use crate::{HttpPlan, TargetPlan, target::Tables};
+use crate::{HttpPlan, TargetPlan, TlsPlan, target::Tables};
 
 /// One listener, compiled.
 #[derive(Debug, PartialEq, Serialize)]
@@ -20,6 +20,9 @@ pub struct ListenerPlan {
     pub endpoints: Vec<Endpoint>,
     /// What is spoken there.
     pub service: ServicePlan,
+    /// The TLS below it; none: it is spoken in clear.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Arc<TlsPlan>>,
     /// Where traffic goes that nothing sends elsewhere; none: HTTP answers 404 (x-router-code 40000), TCP closes.
     pub default_target: Option<Arc<TargetPlan>>,
     /// Connections without traffic for so long are ended; for HTTP: kept connections between two requests (zero: not kept).
@@ -60,6 +63,7 @@ impl ListenerPlan {
                 // Not served before its certificates are compiled.
                 Service::Https(_) => return None,
             },
+            tls: None,
             default_target: pool
                 .and_then(|pool| TargetPlan::compile(snapshot, listener, pool, target_before, tables)),
             idle_timeout: listener.idle_timeout.duration(),
@@ -90,6 +94,6 @@ pub struct Endpoint {
 pub enum ServicePlan {
     /// Bytes, relayed as they are.
     Tcp,
-    /// HTTP/1 in clear.
+    /// HTTP.
     Http(HttpPlan),
 }

@@ -249,6 +249,7 @@ fn a_plan_made_by_hand_leaves_nothing_behind() {
         project: listener.project,
         endpoints: listener.endpoints.clone(),
         service: plan::ServicePlan::Tcp,
+        tls: None,
         default_target: None,
         idle_timeout: listener.idle_timeout,
         connect_timeout: listener.connect_timeout,
