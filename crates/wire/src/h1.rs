@@ -51,6 +51,7 @@ mod request;
 mod response;
 mod scan;
 mod serialise;
+mod suspicion;
 mod table;
 mod target;
 mod trailers;
@@ -69,6 +70,7 @@ pub use scan::HeadScan;
 pub use serialise::{
     Delivery, Edits, RequestOut, ResponseOut, Transfer, UpstreamConnection, write_request, write_response,
 };
+pub use suspicion::Suspicion;
 pub use table::{Header, Headers};
 pub use target::{Authority, Method, MethodKind, OriginForm, TargetForm};
 
