@@ -5,11 +5,8 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use dataplane::Config;
-use model::{
-    Algorithm, ListenerId, LoadBalancerId, MemberId, PoolId, PoolProtocol, ProjectId, Revision, TargetId,
-    Timestamp, Weight, listener::InsertHeaders,
-};
-use plan::{Endpoint, HttpPlan, ListenerPlan, MemberPlan, Plan, ServicePlan, TargetPlan};
+use model::{ListenerId, MemberId, PoolId, PoolProtocol, Revision, TargetId, Timestamp, Weight};
+use plan::{HttpPlan, ListenerPlan, MemberPlan, Plan, ServicePlan, TargetPlan};
 use uuid::Uuid;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -46,42 +43,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn listener(n: u128, tcp: bool, address: SocketAddr, member: SocketAddr) -> ListenerPlan {
     let id = ListenerId::new(Uuid::from_u128(n));
     let protocol = if tcp { PoolProtocol::Tcp } else { PoolProtocol::Http };
-    let http = HttpPlan {
-        request_timeout: Duration::from_secs(60),
-        response_timeout: Duration::from_secs(60),
-        member_retry: true,
-        insert_headers: InsertHeaders {
-            real_ip: false,
-            forwarded_host: false,
-            forwarded_proto: false,
-            ..InsertHeaders::default()
-        },
-        fixed_headers: String::new(),
+    let member = MemberPlan {
+        id: MemberId::new(Uuid::from_u128(n)),
+        address: member,
+        probe_address: member,
+        weight: Weight::of(1),
     };
-    let target = TargetPlan {
-        id: TargetId { listener: id, pool: PoolId::new(Uuid::from_u128(n)) },
-        protocol,
-        algorithm: Algorithm::RoundRobin,
-        members: vec![MemberPlan {
-            id: MemberId::new(Uuid::from_u128(n)),
-            address: member,
-            probe_address: member,
-            weight: Weight::of(1),
-        }],
-        probe: None,
-        all_down_forward: false,
-        drain: None,
-        maglev: None,
-    };
+    let target_id = TargetId { listener: id, pool: PoolId::new(Uuid::from_u128(n)) };
+    let target = TargetPlan::by_hand(target_id, protocol, vec![member]);
+    let service = if tcp { ServicePlan::Tcp } else { ServicePlan::Http(HttpPlan::by_hand()) };
     ListenerPlan {
-        id,
-        load_balancer: LoadBalancerId::new(Uuid::from_u128(1)),
-        project: ProjectId::new(Uuid::from_u128(1)),
-        endpoints: vec![Endpoint { address }],
-        service: if tcp { ServicePlan::Tcp } else { ServicePlan::Http(http) },
-        tls: None,
-        default_target: Some(Arc::new(target)),
         idle_timeout: Duration::from_secs(300),
-        connect_timeout: Duration::from_secs(5),
+        ..ListenerPlan::by_hand(id, address, service, Some(target))
     }
 }

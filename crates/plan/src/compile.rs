@@ -7,16 +7,16 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use imbl::{OrdMap, ordmap::DiffItem};
-use model::{Listener, ListenerId, PoolId, Snapshot};
+use model::{Listener, ListenerId, PolicyId, PoolId, Snapshot};
 
-use crate::{ListenerPlan, Plan, target::Tables};
+use crate::{ListenerPlan, Plan, listener::Shared};
 
 /// The plan of a snapshot. Listeners and targets that are equal in `before` are the same `Arc` in the new plan.
 pub fn compile(snapshot: &Snapshot, before: Option<&Plan>) -> Plan {
-    let mut tables = Tables::default();
+    let mut shared = Shared::default();
     let mut compiled = |listener: &Arc<Listener>, before: Option<&Plan>| {
         let before = before.and_then(|plan| plan.listeners.get(&listener.id));
-        ListenerPlan::compile(snapshot, listener, before, &mut tables)
+        ListenerPlan::compile(snapshot, listener, before, &mut shared)
     };
     let listeners = match before.and_then(|plan| plan.source.as_ref().map(|source| (plan, source))) {
         None => {
@@ -39,10 +39,42 @@ pub fn compile(snapshot: &Snapshot, before: Option<&Plan>) -> Plan {
 
 /// The listeners whose plan may differ between two snapshots.
 fn concerned(old: &Snapshot, new: &Snapshot) -> BTreeSet<ListenerId> {
+    let mut listeners = directly_concerned(old, new);
+    let mut policies = BTreeSet::<PolicyId>::new();
+    each_changed(old.rules(), new.rules(), |rule| {
+        policies.insert(rule.policy);
+    });
+    each_changed(old.policies(), new.policies(), |policy| {
+        listeners.insert(policy.listener);
+    });
+    listeners.extend(policies.iter().filter_map(|&id| new.policy(id)).map(|policy| policy.listener));
+    each_changed(old.certificates(), new.certificates(), |certificate| {
+        listeners.extend(new.listeners_with_certificate(certificate.id).map(|listener| listener.id));
+    });
+    each_changed(old.security_policies(), new.security_policies(), |policy| {
+        listeners.extend(new.listeners_with_security_policy(policy.id).map(|listener| listener.id));
+    });
+    each_changed(old.ip_groups(), new.ip_groups(), |group| {
+        listeners.extend(new.listeners_with_ip_group(group.id).map(|listener| listener.id));
+    });
+    each_changed(old.access_logs(), new.access_logs(), |log| {
+        listeners.extend(new.listeners_of(log.load_balancer).map(|listener| listener.id));
+    });
+    each_changed(old.quotas(), new.quotas(), |quota| {
+        // Rare, and only for listeners with policies.
+        let policies = new.policies().values().filter(|policy| policy.project == quota.project);
+        listeners.extend(policies.map(|policy| policy.listener));
+    });
+    listeners
+}
+
+/// Those that refer to an object that changed, or are one; through load balancers, pools, and redirects.
+fn directly_concerned(old: &Snapshot, new: &Snapshot) -> BTreeSet<ListenerId> {
     let mut listeners = BTreeSet::new();
     // A listener that moved from one parent to another is a changed listener itself, so the new references are enough.
     each_changed(old.listeners(), new.listeners(), |listener| {
         listeners.insert(listener.id);
+        listeners.extend(new.policies_redirecting_to(listener.id).map(|policy| policy.listener));
     });
     each_changed(old.load_balancers(), new.load_balancers(), |load_balancer| {
         listeners.extend(new.listeners_of(load_balancer.id).map(|listener| listener.id));
@@ -58,7 +90,7 @@ fn concerned(old: &Snapshot, new: &Snapshot) -> BTreeSet<ListenerId> {
         pools.insert(monitor.pool);
     });
     for pool in pools {
-        listeners.extend(new.listeners_using(pool).map(|listener| listener.id));
+        listeners.extend(new.listeners_reaching(pool).map(|listener| listener.id));
     }
     listeners
 }

@@ -6,10 +6,16 @@
 //! What it does not do: it knows no socket and no health. Whether an address can be bound, and which members are up, is found
 //! out by `dataplane`.
 
+pub mod access_log;
+pub mod acl;
 mod compile;
+pub mod cors;
 pub mod http;
 pub mod listener;
+pub mod policy;
+pub mod router;
 pub mod target;
+pub mod template;
 pub mod tls;
 
 use std::sync::Arc;
@@ -17,10 +23,16 @@ use std::sync::Arc;
 use imbl::OrdMap;
 use model::{ListenerId, Revision, Snapshot};
 
+pub use access_log::AccessLogPlan;
+pub use acl::AclPlan;
 pub use compile::compile;
-pub use http::HttpPlan;
+pub use cors::CorsPlan;
+pub use http::{HttpPlan, Scheme};
 pub use listener::{Endpoint, ListenerPlan, ServicePlan};
+pub use policy::{ActionPlan, PolicyPlan};
+pub use router::{Match, RequestView, Router};
 pub use target::{MemberPlan, TargetPlan};
+pub use template::{Template, TemplateValues};
 pub use tls::{CertificatePlan, ClientCaPlan, TlsPlan};
 
 /// Everything that a node serves at one revision. Cheap to clone.

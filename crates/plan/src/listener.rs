@@ -1,14 +1,25 @@
 //! A listener as the data plane wants it.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
-use model::{Listener, ListenerId, LoadBalancerId, ProjectId, Snapshot, listener::Service};
+use model::{
+    Action, Listener, ListenerId, LoadBalancerId, Policy, PoolId, ProjectId, Quota, QuotaKey, Snapshot,
+    listener::Service,
+};
 use serde::Serialize;
 
-use crate::{HttpPlan, TargetPlan, TlsPlan, target::Tables};
+use crate::{
+    AccessLogPlan, AclPlan, HttpPlan, PolicyPlan, Router, Scheme, TargetPlan, TlsPlan, target::Tables,
+    tls::Certificates,
+};
 
 /// One listener, compiled.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ListenerPlan {
     /// Which listener.
     pub id: ListenerId,
@@ -23,12 +34,39 @@ pub struct ListenerPlan {
     /// The TLS below it; none: it is spoken in clear.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<Arc<TlsPlan>>,
+    /// Who may connect; none: everybody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acl: Option<Arc<AclPlan>>,
+    /// Finds the policy of a request; none: there is no policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub router: Option<Arc<Router>>,
+    /// The policies that are applied, in the order in which they are looked at where their rules say nothing else. With a
+    /// redirect to a listener, it alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<Arc<PolicyPlan>>,
+    /// The targets of all pools that `policies` name, also for mirrors; each pool once, in order of its id. A pool that is the
+    /// default pool, too, has the same `Arc` as `default_target`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<Arc<TargetPlan>>,
     /// Where traffic goes that nothing sends elsewhere; none: HTTP answers 404 (x-router-code 40000), TCP closes.
     pub default_target: Option<Arc<TargetPlan>>,
+    /// What of it cannot be carried out, in words for its owner: certificates that cannot be read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<String>,
+    /// Where requests are written down; none: nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_log: Option<Arc<AccessLogPlan>>,
     /// Connections without traffic for so long are ended; for HTTP: kept connections between two requests (zero: not kept).
     pub idle_timeout: Duration,
     /// How long a connection to a member may take to be made.
     pub connect_timeout: Duration,
+}
+
+/// What the listeners of one compilation share.
+#[derive(Default)]
+pub(crate) struct Shared {
+    tables: Tables,
+    certificates: Certificates,
 }
 
 impl ListenerPlan {
@@ -38,7 +76,7 @@ impl ListenerPlan {
         snapshot: &Snapshot,
         listener: &Listener,
         before: Option<&Arc<Self>>,
-        tables: &mut Tables,
+        shared: &mut Shared,
     ) -> Option<Arc<Self>> {
         let load_balancer = snapshot.load_balancer(listener.load_balancer)?;
         if !listener.admin_up || !load_balancer.admin_up {
@@ -50,26 +88,145 @@ impl ListenerPlan {
         if endpoints.is_empty() {
             return None;
         }
-        let pool = listener.default_pool.and_then(|pool| snapshot.pool(pool));
-        let target_before = before.and_then(|before| before.default_target.as_ref());
+        let (service, tls, faults) = match &listener.service {
+            Service::Tcp => (ServicePlan::Tcp, None, Vec::new()),
+            Service::Http(http) => {
+                (ServicePlan::Http(HttpPlan::compile(listener, http, Scheme::Http)), None, Vec::new())
+            }
+            Service::Https(https) => {
+                let tls_before = before.and_then(|before| before.tls.as_ref());
+                let certificates = &mut shared.certificates;
+                let (tls, faults) =
+                    TlsPlan::compile(snapshot, &https.http, &https.tls, tls_before, certificates);
+                let http = HttpPlan::compile(listener, &https.http, Scheme::Https);
+                (ServicePlan::Http(http), Some(tls), faults)
+            }
+        };
+        let applied = applied(snapshot, listener);
+        let mut targets = Targets { snapshot, listener, before, shared };
+        let default_target = listener.default_pool.and_then(|pool| targets.target(pool, None));
+        let pools: BTreeSet<PoolId> = applied.iter().flat_map(|policy| policy.action.pools()).collect();
+        let targets: Vec<_> =
+            pools.into_iter().filter_map(|pool| targets.target(pool, default_target.as_ref())).collect();
+        let (router, policies) = router(snapshot, listener, &applied, &targets, before);
+        let acl = listener.access.as_ref().and_then(|access| AclPlan::compile(snapshot, access));
+        let log = snapshot.access_log_of(listener.load_balancer).filter(|_| listener.http().is_some());
         let plan = Self {
             id: listener.id,
             load_balancer: listener.load_balancer,
             project: listener.project,
             endpoints,
-            service: match &listener.service {
-                Service::Tcp => ServicePlan::Tcp,
-                Service::Http(http) => ServicePlan::Http(HttpPlan::compile(listener, http)),
-                // Not served before its certificates are compiled.
-                Service::Https(_) => return None,
-            },
-            tls: None,
-            default_target: pool
-                .and_then(|pool| TargetPlan::compile(snapshot, listener, pool, target_before, tables)),
+            service,
+            tls,
+            acl: acl.map(|acl| same_or_new(before.and_then(|before| before.acl.as_ref()), acl)),
+            router,
+            policies,
+            targets,
+            default_target,
+            faults,
+            access_log: log
+                .map(|log| AccessLogPlan::compile(log, before.and_then(|before| before.access_log.as_ref()))),
             idle_timeout: listener.idle_timeout.duration(),
             connect_timeout: listener.connect_timeout.duration(),
         };
         Some(same_or_new(before, plan))
+    }
+
+    /// A listener made by hand, for tests and benches of the data plane: on one address, with one target or none.
+    #[doc(hidden)]
+    pub fn by_hand(
+        id: ListenerId,
+        address: SocketAddr,
+        service: ServicePlan,
+        default_target: Option<TargetPlan>,
+    ) -> Self {
+        Self {
+            id,
+            load_balancer: LoadBalancerId::new(id.uuid()),
+            project: ProjectId::new(id.uuid()),
+            endpoints: vec![Endpoint { address }],
+            service,
+            tls: None,
+            acl: None,
+            router: None,
+            policies: Vec::new(),
+            targets: Vec::new(),
+            default_target: default_target.map(Arc::new),
+            faults: Vec::new(),
+            access_log: None,
+            idle_timeout: Duration::from_secs(60),
+            connect_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The policies of a listener that are applied, in the order in which they are looked at where their rules say nothing else
+/// (behaviour/forwarding.md, Matching order).
+fn applied<'s>(snapshot: &'s Snapshot, listener: &Listener) -> Vec<&'s Policy> {
+    let Some(http) = listener.http() else { return Vec::new() };
+    let mut policies: Vec<&Policy> = snapshot.policies_of(listener.id).map(|policy| &**policy).collect();
+    policies.sort_by_key(|policy| (policy.created_at, policy.id));
+    // Only a quota that was lowered leaves more than it allows; the newest are those over it.
+    let quota = snapshot.quota(listener.project).map(|quota| &**quota);
+    if let Ok(limit) = usize::try_from(Quota::limit(quota, QuotaKey::L7policiesPerListener)) {
+        policies.truncate(limit);
+    }
+    policies.retain(|policy| !policy.faulty);
+    let redirect = policies.iter().position(
+        |policy| matches!(policy.action, Action::ToListener(to) if snapshot.listener(to).is_some()),
+    );
+    if let Some(redirect) = redirect {
+        return vec![policies[redirect]];
+    }
+    policies.retain(|policy| !matches!(policy.action, Action::ToListener(_)));
+    if http.enhanced_policies {
+        // A stable sort: what has no priority, or the same, stays in the order of its making.
+        policies.sort_by_key(|policy| policy.priority.map_or(u16::MAX, |priority| priority.value()));
+    }
+    policies
+}
+
+fn router(
+    snapshot: &Snapshot,
+    listener: &Listener,
+    applied: &[&Policy],
+    targets: &[Arc<TargetPlan>],
+    before: Option<&Arc<ListenerPlan>>,
+) -> (Option<Arc<Router>>, Vec<Arc<PolicyPlan>>) {
+    let index = |pool| targets.binary_search_by_key(&pool, |target| target.id.pool).ok();
+    let former: BTreeMap<_, _> =
+        before.iter().flat_map(|before| &before.policies).map(|policy| (policy.id, policy)).collect();
+    let _ = (snapshot, listener);
+    let policies: Vec<_> = applied
+        .iter()
+        .filter_map(|policy| {
+            PolicyPlan::compile(snapshot, policy, false, index, former.get(&policy.id).copied())
+        })
+        .collect();
+    (None, policies)
+}
+
+/// Compiles the targets of one listener.
+struct Targets<'a> {
+    snapshot: &'a Snapshot,
+    listener: &'a Listener,
+    before: Option<&'a Arc<ListenerPlan>>,
+    shared: &'a mut Shared,
+}
+
+impl Targets<'_> {
+    /// The target of a pool; none: the pool is gone or switched off.
+    fn target(&mut self, pool: PoolId, default: Option<&Arc<TargetPlan>>) -> Option<Arc<TargetPlan>> {
+        if let Some(default) = default.filter(|default| default.id.pool == pool) {
+            return Some(Arc::clone(default));
+        }
+        // Of another pool, at least the lookup table may be equal.
+        let before = self.before.and_then(|before| {
+            let mut targets = before.default_target.iter().chain(&before.targets);
+            targets.find(|target| target.id.pool == pool).or(before.default_target.as_ref())
+        });
+        let pool = self.snapshot.pool(pool)?;
+        TargetPlan::compile(self.snapshot, self.listener, pool, before, &mut self.shared.tables)
     }
 }
 
@@ -89,11 +246,11 @@ pub struct Endpoint {
 }
 
 /// What is spoken on a listener.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ServicePlan {
     /// Bytes, relayed as they are.
     Tcp,
-    /// HTTP.
+    /// HTTP, over TLS where [`ListenerPlan::tls`] is there.
     Http(HttpPlan),
 }

@@ -5,14 +5,16 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 use balance::{MEMBERS_MAX, Maglev, member_key};
 use model::{
     Algorithm, Listener, Member, MemberId, Pool, PoolId, PoolProtocol, Port, Snapshot, Target, TargetId,
-    Weight, pool::Drain, target::ProbeSettings,
+    Weight,
+    pool::{Drain, Stickiness},
+    target::ProbeSettings,
 };
 use serde::Serialize;
 
 use crate::listener::same_or_new;
 
 /// One (listener, pool) pair, compiled. Members are named by their index here; an index means nothing outside its plan.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TargetPlan {
     /// Which pair.
     pub id: TargetId,
@@ -20,6 +22,8 @@ pub struct TargetPlan {
     pub protocol: PoolProtocol,
     /// Which member gets new work.
     pub algorithm: Algorithm,
+    /// Whether and how a client stays with a member.
+    pub stickiness: Option<Stickiness>,
     /// The members, in order of id. Members and pools that are switched off are not here, nor are members above
     /// [`balance::MEMBERS_MAX`] (far above every quota).
     pub members: Vec<MemberPlan>,
@@ -78,6 +82,7 @@ impl TargetPlan {
             id: target.id,
             protocol: pool.protocol,
             algorithm: target.algorithm,
+            stickiness: target.stickiness,
             members,
             probe: target.probe,
             all_down_forward: pool.all_down_forward,
@@ -85,6 +90,24 @@ impl TargetPlan {
             maglev,
         };
         Some(same_or_new(before, plan))
+    }
+}
+
+impl TargetPlan {
+    /// A target made by hand, for tests and benches of the data plane: round robin over members that are not probed.
+    #[doc(hidden)]
+    pub fn by_hand(id: TargetId, protocol: PoolProtocol, members: Vec<MemberPlan>) -> Self {
+        Self {
+            id,
+            protocol,
+            algorithm: Algorithm::RoundRobin,
+            stickiness: None,
+            members,
+            probe: None,
+            all_down_forward: false,
+            drain: None,
+            maglev: None,
+        }
     }
 }
 

@@ -20,11 +20,11 @@ use std::{
 
 use dataplane::{Applied, Config, Dataplane};
 use model::{
-    Algorithm, ListenerId, LoadBalancerId, MemberId, PoolId, PoolProtocol, ProjectId, Revision, TargetId,
-    Timestamp, Weight, listener::InsertHeaders,
+    ListenerId, MemberId, PoolId, PoolProtocol, Revision, TargetId, Timestamp, Weight,
+    listener::InsertHeaders,
 };
 pub use plan::ListenerPlan;
-use plan::{Endpoint, HttpPlan, MemberPlan, Plan, ServicePlan, TargetPlan};
+use plan::{HttpPlan, MemberPlan, Plan, ServicePlan, TargetPlan};
 use uuid::Uuid;
 
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -99,9 +99,9 @@ pub fn http_plan() -> HttpPlan {
     HttpPlan {
         request_timeout: Duration::from_secs(5),
         response_timeout: Duration::from_secs(5),
-        member_retry: true,
         insert_headers: InsertHeaders::default(),
         fixed_headers: "X-Forwarded-Proto: http\r\n".to_owned(),
+        ..HttpPlan::by_hand()
     }
 }
 
@@ -137,64 +137,21 @@ fn listener(
     protocol: PoolProtocol,
 ) -> ListenerPlan {
     let id = ListenerId::new(Uuid::from_u128(number()));
-    let target = TargetPlan {
-        id: TargetId { listener: id, pool: PoolId::new(Uuid::from_u128(number())) },
+    let target = TargetPlan::by_hand(
+        TargetId { listener: id, pool: PoolId::new(Uuid::from_u128(number())) },
         protocol,
-        algorithm: Algorithm::RoundRobin,
-        members: members.iter().copied().map(member_plan).collect(),
-        probe: None,
-        all_down_forward: false,
-        drain: None,
-        maglev: None,
-    };
+        members.iter().copied().map(member_plan).collect(),
+    );
     ListenerPlan {
-        id,
-        load_balancer: LoadBalancerId::new(Uuid::from_u128(1)),
-        project: ProjectId::new(Uuid::from_u128(1)),
-        endpoints: vec![Endpoint { address }],
-        service,
-        tls: None,
-        default_target: Some(Arc::new(target)),
         idle_timeout: Duration::from_secs(30),
-        connect_timeout: Duration::from_secs(5),
+        ..ListenerPlan::by_hand(id, address, service, Some(target))
     }
 }
 
 /// A copy of a listener's plan under the same ids, for the next plan.
 pub fn again(listener: &ListenerPlan) -> ListenerPlan {
-    let service = match &listener.service {
-        ServicePlan::Tcp => ServicePlan::Tcp,
-        ServicePlan::Http(http) => ServicePlan::Http(HttpPlan {
-            request_timeout: http.request_timeout,
-            response_timeout: http.response_timeout,
-            member_retry: http.member_retry,
-            insert_headers: http.insert_headers.clone(),
-            fixed_headers: http.fixed_headers.clone(),
-        }),
-    };
-    let target = listener.default_target.as_ref().map(|target| {
-        Arc::new(TargetPlan {
-            id: target.id,
-            protocol: target.protocol,
-            algorithm: target.algorithm,
-            members: target.members.clone(),
-            probe: target.probe.clone(),
-            all_down_forward: target.all_down_forward,
-            drain: target.drain,
-            maglev: target.maglev.clone(),
-        })
-    });
-    ListenerPlan {
-        id: listener.id,
-        load_balancer: listener.load_balancer,
-        project: listener.project,
-        endpoints: listener.endpoints.clone(),
-        service,
-        tls: listener.tls.clone(),
-        default_target: target,
-        idle_timeout: listener.idle_timeout,
-        connect_timeout: listener.connect_timeout,
-    }
+    let default_target = listener.default_target.as_ref().map(|target| Arc::new(TargetPlan::clone(target)));
+    ListenerPlan { default_target, ..listener.clone() }
 }
 
 /// A member: a thread per connection, which does what the test says.

@@ -243,16 +243,8 @@ fn listeners_that_share_a_pool_share_its_lookup_table() {
 #[test]
 fn a_plan_made_by_hand_leaves_nothing_behind() {
     let compiled = compile(&two_listeners().snapshot, None);
-    let listeners = compiled.listeners.values().map(|listener| plan::ListenerPlan {
-        id: listener.id,
-        load_balancer: listener.load_balancer,
-        project: listener.project,
-        endpoints: listener.endpoints.clone(),
-        service: plan::ServicePlan::Tcp,
-        tls: None,
-        default_target: None,
-        idle_timeout: listener.idle_timeout,
-        connect_timeout: listener.connect_timeout,
+    let listeners = compiled.listeners.values().map(|listener| {
+        plan::ListenerPlan::by_hand(listener.id, listener.endpoints[0].address, plan::ServicePlan::Tcp, None)
     });
     let by_hand = Plan::of_listeners(Revision(1), listeners);
     assert!(compile(&Snapshot::default(), Some(&by_hand)).listeners.is_empty());
