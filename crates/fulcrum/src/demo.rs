@@ -19,7 +19,7 @@ use model::{
     NewHealthMonitor, NewListener, NewLoadBalancer, NewMember, NewPool, Pool, PoolProtocol, Port,
     ProbeInterval, ProbeThreshold, ProbeTimeout, SubnetId, TargetId, TargetOverride, Weight,
     health_monitor::{ExpectedStatuses, HttpProbe, MonitorType, ProbeMethod, ProbePath},
-    listener::{HttpService, InsertHeaders, Service},
+    listener::{DesyncMode, HttpService, InsertHeaders, Service},
     load_balancer::{Protection, WafFailure},
     pool::{IpVersion, PoolKind},
     target::ProbeSettings,
@@ -159,6 +159,7 @@ async fn listener(
         gzip: false,
         http2: false,
         enhanced_policies: false,
+        desync: DesyncMode::default(),
     });
     let new = NewListener {
         load_balancer: load_balancer.id,
@@ -174,6 +175,7 @@ async fn listener(
         transparent_client_ip: true,
         connections_max: 0,
         connections_per_second_max: 0,
+        access: None,
         protection: Protection::None,
         tags: Vec::new(),
     };

@@ -9,7 +9,7 @@ use identity::Verb;
 use model::{
     ConnectTimeout, ExchangeTimeout, IdleTimeout, Listener, ListenerPatch, ListenerProtocol, LoadBalancerId,
     NewListener, Patch, PoolId, Port, TargetOverride,
-    listener::{HttpService, InsertHeaders, InsertHeadersPatch, Service},
+    listener::{DesyncMode, HttpService, InsertHeaders, InsertHeadersPatch, Service},
 };
 use serde::Serialize;
 
@@ -119,7 +119,7 @@ pub(crate) fn decode_new(mut fields: Fields<'_>) -> Result<NewListener, Refusal>
         target: TargetOverride::default(),
         idle_timeout: layer.idle_timeout.unwrap_or(match protocol {
             ListenerProtocol::Tcp => TCP_IDLE_DEFAULT,
-            ListenerProtocol::Http => HTTP_IDLE_DEFAULT,
+            ListenerProtocol::Http | ListenerProtocol::Https => HTTP_IDLE_DEFAULT,
         }),
         connect_timeout: NewListener::CONNECT_TIMEOUT_DEFAULT,
         transparent_client_ip: true,
@@ -127,9 +127,10 @@ pub(crate) fn decode_new(mut fields: Fields<'_>) -> Result<NewListener, Refusal>
         connections_per_second_max: limit(&mut fields, "cps")?.unwrap_or(0),
         protection: marks::protection(&mut fields)?,
         tags: marks::tags(&mut fields)?,
+        access: None,
         service: match protocol {
             ListenerProtocol::Tcp => Service::Tcp,
-            ListenerProtocol::Http => Service::Http(HttpService {
+            ListenerProtocol::Http | ListenerProtocol::Https => Service::Http(HttpService {
                 request_timeout: layer.request_timeout.unwrap_or(HttpService::EXCHANGE_TIMEOUT_DEFAULT),
                 response_timeout: layer.response_timeout.unwrap_or(HttpService::EXCHANGE_TIMEOUT_DEFAULT),
                 member_retry: layer.member_retry.unwrap_or(true),
@@ -137,6 +138,7 @@ pub(crate) fn decode_new(mut fields: Fields<'_>) -> Result<NewListener, Refusal>
                 gzip: layer.gzip.unwrap_or(false),
                 http2: layer.http2.unwrap_or(false),
                 enhanced_policies: layer.enhanced_policies.unwrap_or(false),
+                desync: DesyncMode::default(),
             }),
         },
     };
@@ -175,6 +177,7 @@ pub(crate) fn decode_patch(
         connections_max: limit(&mut fields, "connection")?,
         connections_per_second_max: limit(&mut fields, "cps")?,
         protection: marks::protection_patch(&mut fields)?,
+        ..ListenerPatch::default()
     };
     fields.done()?;
     Ok(patch)
@@ -213,7 +216,7 @@ struct Layer {
 fn decode_layer(fields: &mut Fields<'_>, protocol: ListenerProtocol) -> Result<Layer, Refusal> {
     let shortest_idle = match protocol {
         ListenerProtocol::Tcp => 10,
-        ListenerProtocol::Http => 0,
+        ListenerProtocol::Http | ListenerProtocol::Https => 0,
     };
     let idle = fields.integer("keepalive_timeout", shortest_idle..=4000)?;
     let layer = Layer {
@@ -227,13 +230,16 @@ fn decode_layer(fields: &mut Fields<'_>, protocol: ListenerProtocol) -> Result<L
         enhanced_policies: fields.flag("enhance_l7policy_enable")?,
     };
     match protocol {
-        ListenerProtocol::Http => Ok(layer),
+        ListenerProtocol::Http | ListenerProtocol::Https => Ok(layer),
         ListenerProtocol::Tcp => {
             let misplaced = [
                 ("client_timeout", layer.request_timeout.is_some()),
                 ("member_timeout", layer.response_timeout.is_some()),
                 ("enable_member_retry", layer.member_retry == Some(false)),
-                ("insert_headers", layer.insert_headers.is_some_and(insert_headers::changes_a_request)),
+                (
+                    "insert_headers",
+                    layer.insert_headers.as_ref().is_some_and(insert_headers::changes_a_request),
+                ),
                 ("gzip_enable", layer.gzip == Some(true)),
                 ("enhance_l7policy_enable", layer.enhanced_policies == Some(true)),
             ];
@@ -319,6 +325,7 @@ fn protocol(protocol: ListenerProtocol) -> &'static str {
     match protocol {
         ListenerProtocol::Tcp => "TCP",
         ListenerProtocol::Http => "HTTP",
+        ListenerProtocol::Https => "HTTPS",
     }
 }
 
@@ -513,7 +520,7 @@ mod tests {
         );
         assert_eq!(said.request_timeout, Some(HttpService::EXCHANGE_TIMEOUT_DEFAULT), "null is the default");
         assert_eq!((said.connections_max, said.connections_per_second_max), (Some(5), None));
-        assert_eq!(said.insert_headers.unwrap().forwarded_port, Some(true));
+        assert_eq!(said.insert_headers.as_ref().unwrap().forwarded_port, Some(true));
         assert_eq!(said.insert_headers.unwrap().forwarded_host, None);
     }
 }

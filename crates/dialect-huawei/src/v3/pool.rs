@@ -68,8 +68,8 @@ const PROTOCOLS: &[(&str, Option<PoolProtocol>)] = &[
     ("TCP", Some(PoolProtocol::Tcp)),
     ("HTTP", Some(PoolProtocol::Http)),
     ("UDP", None),
-    ("HTTPS", None),
-    ("GRPC", None),
+    ("HTTPS", Some(PoolProtocol::Https)),
+    ("GRPC", Some(PoolProtocol::Grpc)),
     ("QUIC", None),
     ("TLS", None),
     ("IP", None),
@@ -107,7 +107,7 @@ pub(crate) fn decode_new(mut fields: Fields<'_>) -> Result<NewPool, Refusal> {
         stickiness: settings::decode_stickiness(&mut fields, protocol, None)?.into_option(),
         ip_version: fields.choice("ip_version", IP_VERSIONS)?.unwrap_or(match protocol {
             PoolProtocol::Tcp => IpVersion::Dualstack,
-            PoolProtocol::Http => IpVersion::V4,
+            PoolProtocol::Http | PoolProtocol::Https | PoolProtocol::Grpc => IpVersion::V4,
         }),
         slow_start: settings::decode_slow_start(&mut fields, protocol, None)?.into_option(),
         member_deletion_protection: fields.flag("member_deletion_protection_enable")?.unwrap_or(false),
@@ -224,6 +224,8 @@ fn protocol(pool: &Pool) -> &'static str {
     match pool.protocol {
         PoolProtocol::Tcp => "TCP",
         PoolProtocol::Http => "HTTP",
+        PoolProtocol::Https => "HTTPS",
+        PoolProtocol::Grpc => "GRPC",
     }
 }
 

@@ -184,6 +184,7 @@ mod tests {
             domain: account.domain.clone(),
             description: Description::default(),
             enabled: true,
+            private_key_echo: true,
             created_at,
         }));
         snapshot.put(Object::from(User {

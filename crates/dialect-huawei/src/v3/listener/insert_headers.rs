@@ -1,5 +1,7 @@
 //! `insert_headers`: which headers a listener writes for its members (behaviour/features.md section 5).
 
+use std::collections::BTreeMap;
+
 use model::listener::{ForwardedFor, InsertHeaders, InsertHeadersPatch};
 use serde::Serialize;
 
@@ -107,13 +109,14 @@ pub(crate) fn decode(listener: &mut Fields<'_>) -> Result<Option<InsertHeadersPa
         forwarded_for_port: fields.flag("X-Forwarded-For-Port")?,
         elb_ip: fields.flag("X-Forwarded-ELB-IP")?,
         elb_id: fields.flag("X-Forwarded-ELB-ID")?,
+        tls: BTreeMap::new(),
     };
     fields.done()?;
     Ok(Some(patch))
 }
 
 /// Whether the wish can only be kept by a listener that sees requests.
-pub(crate) fn changes_a_request(patch: InsertHeadersPatch) -> bool {
+pub(crate) fn changes_a_request(patch: &InsertHeadersPatch) -> bool {
     let InsertHeadersPatch {
         forwarded_for,
         real_ip,
@@ -123,10 +126,11 @@ pub(crate) fn changes_a_request(patch: InsertHeadersPatch) -> bool {
         forwarded_for_port,
         elb_ip,
         elb_id,
+        tls: _,
     } = patch;
     let switches =
         [real_ip, forwarded_host, forwarded_proto, forwarded_port, forwarded_for_port, elb_ip, elb_id];
-    switches.contains(&Some(true)) || forwarded_for.is_some_and(|mode| mode != ForwardedFor::Append)
+    switches.contains(&&Some(true)) || forwarded_for.is_some_and(|mode| mode != ForwardedFor::Append)
 }
 
 // ---- encode ----

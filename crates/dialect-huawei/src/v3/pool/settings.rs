@@ -107,7 +107,7 @@ pub(crate) fn decode_stickiness(
     let kind = fields.required("type", kind)?;
     let (longest, default) = match protocol {
         PoolProtocol::Tcp => (60, TCP_STICKY_DEFAULT),
-        PoolProtocol::Http => (1440, HTTP_STICKY_DEFAULT),
+        PoolProtocol::Http | PoolProtocol::Https | PoolProtocol::Grpc => (1440, HTTP_STICKY_DEFAULT),
     };
     let minutes = fields.integer("persistence_timeout", 1..=longest)?;
     let minutes: Option<StickyMinutes> =
@@ -126,13 +126,15 @@ pub(crate) fn decode_stickiness(
     let minutes_or_default = || minutes.or(kept_minutes).unwrap_or(default);
     let stickiness = match (protocol, kind) {
         (PoolProtocol::Tcp, _) => Stickiness::SourceIp { minutes: minutes_or_default() },
-        (PoolProtocol::Http, StickyKind::SourceIp) => {
-            return Err(fields.refuse("type", "HTTP pools stick by HTTP_COOKIE or APP_COOKIE"));
+        (PoolProtocol::Http | PoolProtocol::Https | PoolProtocol::Grpc, StickyKind::SourceIp) => {
+            return Err(
+                fields.refuse("type", "HTTP, HTTPS and GRPC pools stick by HTTP_COOKIE or APP_COOKIE")
+            );
         }
-        (PoolProtocol::Http, StickyKind::HttpCookie) => {
+        (PoolProtocol::Http | PoolProtocol::Https | PoolProtocol::Grpc, StickyKind::HttpCookie) => {
             Stickiness::HttpCookie { minutes: minutes_or_default() }
         }
-        (PoolProtocol::Http, StickyKind::AppCookie) => {
+        (PoolProtocol::Http | PoolProtocol::Https | PoolProtocol::Grpc, StickyKind::AppCookie) => {
             if minutes.is_some() {
                 return Err(fields.refuse("persistence_timeout", "not legal with type APP_COOKIE"));
             }
@@ -183,7 +185,9 @@ pub(crate) fn decode_slow_start(
     let duration = duration.or(now.map(|now| now.duration)).unwrap_or(SLOW_START_DEFAULT);
     fields.done()?;
     match protocol {
-        PoolProtocol::Http => Ok(Patch::Set(ModelSlowStart { enabled, duration })),
+        PoolProtocol::Http | PoolProtocol::Https | PoolProtocol::Grpc => {
+            Ok(Patch::Set(ModelSlowStart { enabled, duration }))
+        }
         PoolProtocol::Tcp if enabled => Err(pool.refuse("slow_start", "only HTTP pools can start slowly")),
         PoolProtocol::Tcp => Ok(Patch::Clear),
     }
@@ -214,9 +218,10 @@ pub(crate) fn decode_any_port(
     protocol: PoolProtocol,
 ) -> Result<Option<bool>, Refusal> {
     match (protocol, pool.flag("any_port_enable")?) {
-        (PoolProtocol::Http, Some(true)) => {
-            Err(pool.refuse("any_port_enable", "HTTP pools cannot have this; their members have a port"))
-        }
+        (PoolProtocol::Http | PoolProtocol::Https | PoolProtocol::Grpc, Some(true)) => Err(pool.refuse(
+            "any_port_enable",
+            "HTTP, HTTPS and GRPC pools cannot have this; their members have a port",
+        )),
         (_, said) => Ok(said),
     }
 }
