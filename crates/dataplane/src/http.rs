@@ -11,7 +11,9 @@
 //! Source: behaviour/errors.md, features.md sections 3 and 5; RFC 9112.
 
 mod answer;
+mod coding;
 mod connection;
+mod encoder;
 mod exchange;
 mod flow;
 mod inserted;

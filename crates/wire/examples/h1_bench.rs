@@ -97,7 +97,7 @@ fn main() {
         };
         out.clear();
         let edits = Edits { drop: HeaderSet::of(&[HeaderId::SERVER]), drop_names: &[], append: &server };
-        let how = ResponseOut { downstream: Version::Http11, keep_alive: true, edits };
+        let how = ResponseOut { downstream: Version::Http11, keep_alive: true, recode: false, edits };
         let _ = black_box(write_response(&mut out, &head, &how));
     });
     println!(

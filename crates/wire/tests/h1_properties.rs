@@ -221,7 +221,7 @@ proptest! {
             return Err(TestCaseError::fail("generated responses are legal"));
         };
         let mut out = Vec::new();
-        let how = ResponseOut { downstream: Version::Http11, keep_alive: true, edits: Edits::none() };
+        let how = ResponseOut { downstream: Version::Http11, keep_alive: true, recode: false, edits: Edits::none() };
         let delivery = write_response(&mut out, &head, &how);
         prop_assert!(delivery.keep_alive);
         let mut again = Headers::new();

@@ -198,7 +198,8 @@ fn connection_is_what_the_caller_says() {
 
 #[test]
 fn responses_are_framed_for_the_client_s_version() {
-    let to = |downstream, keep_alive| ResponseOut { downstream, keep_alive, edits: Edits::none() };
+    let to =
+        |downstream, keep_alive| ResponseOut { downstream, keep_alive, recode: false, edits: Edits::none() };
     let (v10, v11) = (to(Version::Http10, true), to(Version::Http11, true));
     let (get, head) = (MethodKind::Get, MethodKind::Head);
     for (why, method, how, bytes, want, transfer, keep_alive) in [
@@ -367,7 +368,7 @@ fn the_member_s_server_name_can_be_replaced() {
     let mut append = HeaderLines::new();
     append.push(b"Server", b"elb").expect("legal");
     let edits = Edits { drop: HeaderSet::of(&[HeaderId::SERVER]), drop_names: &[], append: &append };
-    let how = ResponseOut { downstream: Version::Http11, keep_alive: true, edits };
+    let how = ResponseOut { downstream: Version::Http11, keep_alive: true, recode: false, edits };
     let bytes = "HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Length: 0\r\n\r\n";
     assert_eq!(
         response(bytes, MethodKind::Get, &how).0,

@@ -18,6 +18,7 @@ use std::{
 };
 
 use telemetry::{Attempt, Outcome, OwnAnswer};
+use wire::content_coding::ContentCoding;
 use wire::h1::{HeadScan, Tunnel, Version};
 
 use self::{attempt::State, response::HeadFault};
@@ -43,6 +44,8 @@ pub(super) struct Exchange {
     version: Version,
     /// Whether the client's connection goes on afterwards.
     keep_alive: bool,
+    /// Which coding the client takes, where the listener compresses; none: it does not, or the client is of HTTP/1.0.
+    compression: Option<Option<ContentCoding>>,
     /// Whether the client waits for `100 Continue` with its body.
     awaits_continue: bool,
     attempt: State,

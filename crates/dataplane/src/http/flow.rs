@@ -12,6 +12,7 @@ use std::{
 use tokio::net::TcpStream;
 use wire::h1::{Body, BodyError, LAST_CHUNK, SizeLine, Transfer};
 
+use super::encoder::Encoder;
 use crate::{buffer::Pending, io, pipe::Pipe, stream::Stream, worker::Worker};
 
 /// What a read of a body asks for; one that is filled means bulk.
@@ -23,6 +24,9 @@ const SPLICE_BYTES_MIN: u64 = 64 * 1024;
 /// Up to so many bytes of a body are copied behind their head.
 const COPY_BYTES_MAX: usize = 4096;
 
+/// A chunk's size line and end.
+const CHUNK_OVERHEAD_BYTES: usize = 32;
+
 /// What may be moved before other connections get their turn.
 const TURN_BYTES: u64 = 2 * 1024 * 1024;
 
@@ -32,6 +36,8 @@ pub(super) struct Flow {
     transfer: Transfer,
     pending: Pending,
     pipe: Option<Pipe>,
+    /// What the body goes through, for [`Transfer::Recode`].
+    encoder: Option<Box<Encoder>>,
     bulk: bool,
     /// The end was seen and sent (or is in `pending`).
     closed: bool,
@@ -63,6 +69,7 @@ impl Flow {
             transfer,
             pending: Pending::default(),
             pipe: None,
+            encoder: None,
             bulk: false,
             closed: false,
             failed: None,
@@ -107,6 +114,11 @@ impl Flow {
         self.closed = false;
     }
 
+    /// What the body goes through on its way; to be said before its head is sent.
+    pub(super) fn encode_with(&mut self, encoder: Encoder) {
+        self.encoder = Some(Box::new(encoder));
+    }
+
     /// Sends a head that has no body, before the one whose turn it is.
     pub(super) fn send_head(&mut self, worker: &Worker, head: &[u8], to: &mut Stream) -> Result<(), Fault> {
         self.put(worker, &[IoSlice::new(head)], |pieces| to.write(pieces).map_err(|_| Fault::Sink))
@@ -131,7 +143,7 @@ impl Flow {
         send: impl FnOnce(&[IoSlice<'_>], bool) -> Result<usize, Fault>,
     ) -> Result<usize, Fault> {
         self.closed = self.transfer == Transfer::None || self.body.is_done();
-        if self.closed || input.is_empty() {
+        if self.closed || input.is_empty() || self.encoder.is_some() {
             let all = self.closed;
             self.put(worker, &[IoSlice::new(head)], |pieces| send(pieces, all))?;
             return Ok(0);
@@ -156,6 +168,9 @@ impl Flow {
     /// Takes input that is already in the scratch buffer; how much of it was the body's.
     pub(super) fn feed(&mut self, worker: &Worker, input: &[u8], to: &mut Stream) -> Result<usize, Fault> {
         let mut at = 0;
+        if self.encoder.is_some() {
+            return self.feed_encoder(worker, input, to);
+        }
         while at < input.len() && !self.body.is_done() {
             let step = self.step(&input[at..])?;
             at += step.consumed;
@@ -165,6 +180,45 @@ impl Flow {
         }
         self.close_if_done(worker, to)?;
         Ok(at)
+    }
+
+    /// As [`Flow::feed`], through the encoder.
+    fn feed_encoder(&mut self, worker: &Worker, input: &[u8], to: &mut Stream) -> Result<usize, Fault> {
+        let mut at = 0;
+        while at < input.len() && !self.body.is_done() {
+            let decoded = self.body.decode(&input[at..]).map_err(Fault::Malformed)?;
+            at += decoded.consumed;
+            if let Some(encoder) = &mut self.encoder {
+                encoder.push(decoded.data).map_err(|_| Fault::Source)?;
+            }
+        }
+        self.count_read(at);
+        let done = self.body.is_done();
+        let out = match &mut self.encoder {
+            Some(encoder) if !done => chunk(encoder.take_if_large()),
+            Some(_) | None => self.encoded_end()?,
+        };
+        self.put(worker, &[IoSlice::new(&out)], |pieces| to.write(pieces).map_err(|_| Fault::Sink))?;
+        self.closed |= done;
+        Ok(at)
+    }
+
+    /// What the encoder still holds, as chunks up to the last one. The encoder is not needed any more.
+    fn encoded_end(&mut self) -> Result<Vec<u8>, Fault> {
+        let Some(mut encoder) = self.encoder.take() else { return Ok(Vec::new()) };
+        encoder.finish().map_err(|_| Fault::Source)?;
+        let mut end = chunk(encoder.take());
+        end.extend_from_slice(LAST_CHUNK);
+        Ok(end)
+    }
+
+    /// Brings out what the encoder holds, when the sender pauses.
+    fn flush_encoder(&mut self, worker: &Worker) -> Result<(), Fault> {
+        if let Some(encoder) = &mut self.encoder {
+            encoder.flush().map_err(|_| Fault::Source)?;
+            self.pending.keep(&worker.buffers, &[IoSlice::new(&chunk(encoder.take()))], 0);
+        }
+        Ok(())
     }
 
     /// Moves what can be moved now, and sees to it that the task is woken when more can be. Ready when the body is done.
@@ -281,13 +335,18 @@ impl Flow {
     ) -> Poll<Result<(), Fault>> {
         let mut scratch = worker.buffers.scratch.borrow_mut();
         let window = &mut scratch[..WINDOW_BYTES];
-        let bytes = match ready!(from.poll_read(cx, window)) {
-            Ok(0) => {
+        let bytes = match from.poll_read(cx, window) {
+            Poll::Ready(Ok(0)) => {
                 self.end_of_source(worker)?;
                 return Poll::Ready(Ok(()));
             }
-            Ok(bytes) => bytes,
-            Err(_) => return Poll::Ready(Err(Fault::Source)),
+            Poll::Ready(Ok(bytes)) => bytes,
+            Poll::Ready(Err(_)) => return Poll::Ready(Err(Fault::Source)),
+            Poll::Pending if self.encoder.as_ref().is_some_and(|encoder| encoder.is_dirty()) => {
+                self.flush_encoder(worker)?;
+                return Poll::Ready(Ok(()));
+            }
+            Poll::Pending => return Poll::Pending,
         };
         self.bulk = bytes == WINDOW_BYTES;
         let taken = self.feed(worker, &window[..bytes], to)?;
@@ -300,8 +359,13 @@ impl Flow {
     /// The sender has said all.
     fn end_of_source(&mut self, worker: &Worker) -> Result<(), Fault> {
         self.body.handle_eof().map_err(Fault::Malformed)?;
-        if self.transfer == Transfer::Enchunk {
-            self.pending.keep(&worker.buffers, &[IoSlice::new(LAST_CHUNK)], 0);
+        match self.transfer {
+            Transfer::Enchunk => self.pending.keep(&worker.buffers, &[IoSlice::new(LAST_CHUNK)], 0),
+            Transfer::Recode => {
+                let end = self.encoded_end()?;
+                self.pending.keep(&worker.buffers, &[IoSlice::new(&end)], 0);
+            }
+            Transfer::None | Transfer::Relay | Transfer::Dechunk => {}
         }
         self.closed = true;
         Ok(())
@@ -314,7 +378,7 @@ impl Flow {
                 let relayed = self.body.relay(input).map_err(Fault::Malformed)?;
                 Step { consumed: relayed.consumed, line: relayed.prefix, data: relayed.span, end: b"" }
             }
-            Transfer::Dechunk => {
+            Transfer::Dechunk | Transfer::Recode => {
                 let decoded = self.body.decode(input).map_err(Fault::Malformed)?;
                 Step { consumed: decoded.consumed, line: SizeLine::EMPTY, data: decoded.data, end: b"" }
             }
@@ -372,6 +436,18 @@ impl Flow {
         self.read += bytes as u64;
         self.uncounted.0 += bytes as u64;
     }
+}
+
+/// Data as a chunk; no data gives nothing, as that would be the end of the body.
+fn chunk(data: Vec<u8>) -> Vec<u8> {
+    if data.is_empty() {
+        return data;
+    }
+    let mut chunk = Vec::with_capacity(data.len() + CHUNK_OVERHEAD_BYTES);
+    chunk.extend_from_slice(SizeLine::open(data.len() as u64).as_bytes());
+    chunk.extend_from_slice(&data);
+    chunk.extend_from_slice(b"\r\n");
+    chunk
 }
 
 /// What the parser made of some input.

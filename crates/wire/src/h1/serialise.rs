@@ -67,6 +67,9 @@ pub struct ResponseOut<'a> {
     pub downstream: Version,
     /// May the client's connection go on, as far as the client and we ourselves want?
     pub keep_alive: bool,
+    /// The body will be coded anew, so that its length is not known: only for HTTP/1.1 clients, and without effect on a response that
+    /// has no body.
+    pub recode: bool,
     /// Changes to the headers.
     pub edits: Edits<'a>,
 }
@@ -93,6 +96,8 @@ pub enum Transfer {
     /// Each piece as a chunk ([`SizeLine::open`](super::SizeLine::open), data, CRLF), then
     /// [`LAST_CHUNK`](super::LAST_CHUNK) if the member closed properly: a body without length for an HTTP/1.1 client.
     Enchunk,
+    /// Its bare data, coded anew, as chunks as above; trailers are left out.
+    Recode,
 }
 
 /// Appends the request's head as HTTP/1.1 in origin form, Host first, and gives what its answer must be parsed with.
@@ -167,6 +172,7 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_>, how: &Response
             };
             (Transfer::None, declared, true)
         }
+        (_, Version::Http11) if how.recode => (Transfer::Recode, Framing::Chunked, true),
         (ResponseFraming::Length(n), _) => (Transfer::Relay, Framing::Length(n), true),
         (ResponseFraming::Chunked, Version::Http11) => (Transfer::Relay, Framing::Chunked, true),
         (ResponseFraming::Chunked, Version::Http10) => (Transfer::Dechunk, Framing::None, false),

@@ -6,8 +6,9 @@ use std::{
 };
 
 use telemetry::OwnAnswer;
+use wire::content_coding::{ContentCoding, negotiate};
 use wire::h1::{
-    Authority, Body, BodyError, Edits, Framing, MethodKind, RequestHead, RequestOut, Transfer,
+    Authority, Body, BodyError, Edits, Framing, HeaderId, MethodKind, RequestHead, RequestOut, Transfer,
     UpstreamConnection, Version, write_request,
 };
 
@@ -69,6 +70,7 @@ impl Exchange {
         let Ok(wire) = write_head(&mut out, connection, &service, &head) else {
             return Err(own((OwnAnswer::BadRequest, None), rest, connection));
         };
+        let compression = compression(&service, &head);
         let mut up = Flow::new(Body::for_request(head.framing()), Transfer::Relay);
         let (mut tried, mut opened, mut refused) = (Tried::default(), None, (OwnAnswer::BadRequest, None));
         let begun = up.begin(worker, &mut out, rest, |pieces, _all| {
@@ -102,6 +104,7 @@ impl Exchange {
         drop(out);
         let Opened { work, stream, state, .. } = opened;
         let exchange = Self {
+            compression,
             door,
             service,
             work,
@@ -161,6 +164,13 @@ impl Exchange {
             }
         }
     }
+}
+
+/// Which coding the client takes; asked only where the listener compresses.
+fn compression(service: &Service, head: &RequestHead<'_>) -> Option<Option<ContentCoding>> {
+    let plan::ServicePlan::Http(http) = &service.plan.service else { return None };
+    (http.gzip && head.version() == Version::Http11)
+        .then(|| negotiate(head.values(HeaderId::ACCEPT_ENCODING)))
 }
 
 /// Writes the head for the member.

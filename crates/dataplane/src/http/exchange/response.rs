@@ -14,6 +14,7 @@ use wire::h1::{
 use super::{Ended, Exchange, UpState};
 use crate::{
     http::{
+        coding::{self, Coding},
         connection::Connection,
         flow::{Fault, WINDOW_BYTES, keep},
     },
@@ -99,7 +100,8 @@ impl Exchange {
         let worker = &*self.door.worker;
         let mut out = worker.buffers.head.borrow_mut();
         out.clear();
-        let how = ResponseOut { downstream: self.version, keep_alive: true, edits: Edits::none() };
+        let how =
+            ResponseOut { downstream: self.version, keep_alive: true, recode: false, edits: Edits::none() };
         let _bodiless = write_response(&mut out, head, &how);
         self.down.send_head(worker, &out, &mut connection.client).map_err(|_| HeadFault::Client)
     }
@@ -115,10 +117,21 @@ impl Exchange {
         let worker = &*self.door.worker;
         let mut out = worker.buffers.head.borrow_mut();
         out.clear();
-        let edits = Edits { drop: SERVER, drop_names: &[], append: &worker.http.server };
+        let coding = self.compression.as_ref().and_then(|taken| Coding::of(head, *taken));
+        let encoder = coding.as_ref().and_then(Coding::encoder);
+        let mut lines = worker.http.lines.borrow_mut();
+        let edits = match &coding {
+            None => Edits { drop: SERVER, drop_names: &[], append: &worker.http.server },
+            Some(coding) => {
+                lines.clear();
+                lines.extend(&worker.http.server);
+                let drop = SERVER.union(coding.describe(head, encoder.is_some(), &mut lines));
+                coding::edits(drop, encoder.is_some(), &lines)
+            }
+        };
         // A client that was not invited to send its body cannot say where its next request begins.
         let keep_alive = self.keep_alive && !self.awaits_continue && !worker.is_draining();
-        let how = ResponseOut { downstream: self.version, keep_alive, edits };
+        let how = ResponseOut { downstream: self.version, keep_alive, recode: encoder.is_some(), edits };
         let delivery = write_response(&mut out, head, &how);
         self.status = head.status();
         self.keep_alive = delivery.keep_alive;
@@ -126,6 +139,9 @@ impl Exchange {
         self.tunnel = head.tunnel();
         worker.buffers.give_back(std::mem::take(&mut self.replay));
         self.down.follow_with(Body::for_response(head.framing()), delivery.transfer, read == WINDOW_BYTES);
+        if let Some(encoder) = encoder {
+            self.down.encode_with(encoder);
+        }
         let client = &mut connection.client;
         let closes =
             !self.keep_alive && self.up_state == UpState::Sent && self.tunnel.is_none() && client.is_quiet();
