@@ -10,8 +10,10 @@ use std::{
 
 use identity::{Action, Caller, authorize};
 use model::{
-    HealthMonitor, HealthMonitorId, Kind, Listener, ListenerId, LoadBalancer, LoadBalancerId, Member,
-    MemberId, Object, ObjectKey, Pool, PoolId, QuotaKey, Revision, Snapshot, Timestamp, Trace,
+    AccessLog, AccessLogId, Certificate, CertificateId, HealthMonitor, HealthMonitorId, IpGroup, IpGroupId,
+    Kind, Listener, ListenerId, LoadBalancer, LoadBalancerId, Member, MemberId, Object, ObjectKey, Policy,
+    PolicyId, Pool, PoolId, QuotaKey, Revision, Rule, RuleId, SecurityPolicy, SecurityPolicyId, Snapshot,
+    Timestamp, Trace,
 };
 use store::{Batch, Claim, CommitError};
 
@@ -120,6 +122,12 @@ fn taken(key: &str, holder: &str) -> Error {
         (Some("member"), Some(_), Some(address), None) => {
             Some(Error::MemberExists { address: address.to_owned() })
         }
+        (Some("priority"), Some(_), Some(priority), None) => {
+            let priority = priority.parse().ok().and_then(|priority: i64| priority.try_into().ok());
+            priority
+                .zip(holder.parse().ok())
+                .map(|(priority, holder)| Error::PriorityTaken { priority, holder })
+        }
         _ => None,
     };
     error.unwrap_or_else(|| Error::Taken { what: key.to_owned(), holder: holder.to_owned() })
@@ -220,6 +228,36 @@ impl<'a> Draft<'a> {
     pub(crate) fn health_monitor(&self, id: HealthMonitorId) -> Result<Arc<HealthMonitor>, Error> {
         let found = self.state.health_monitor(id).filter(|o| o.project == self.caller.project);
         found.cloned().ok_or_else(|| Error::not_found(Kind::HealthMonitor, id))
+    }
+
+    pub(crate) fn certificate(&self, id: CertificateId) -> Result<Arc<Certificate>, Error> {
+        let found = self.state.certificate(id).filter(|o| o.project == self.caller.project);
+        found.cloned().ok_or_else(|| Error::not_found(Kind::Certificate, id))
+    }
+
+    pub(crate) fn security_policy(&self, id: SecurityPolicyId) -> Result<Arc<SecurityPolicy>, Error> {
+        let found = self.state.security_policy(id).filter(|o| o.project == self.caller.project);
+        found.cloned().ok_or_else(|| Error::not_found(Kind::SecurityPolicy, id))
+    }
+
+    pub(crate) fn ip_group(&self, id: IpGroupId) -> Result<Arc<IpGroup>, Error> {
+        let found = self.state.ip_group(id).filter(|o| o.project == self.caller.project);
+        found.cloned().ok_or_else(|| Error::not_found(Kind::IpGroup, id))
+    }
+
+    pub(crate) fn policy(&self, id: PolicyId) -> Result<Arc<Policy>, Error> {
+        let found = self.state.policy(id).filter(|o| o.project == self.caller.project);
+        found.cloned().ok_or_else(|| Error::not_found(Kind::Policy, id))
+    }
+
+    pub(crate) fn rule(&self, policy: PolicyId, id: RuleId) -> Result<Arc<Rule>, Error> {
+        let found = self.state.rule(id).filter(|o| o.project == self.caller.project && o.policy == policy);
+        found.cloned().ok_or_else(|| Error::not_found(Kind::Rule, id))
+    }
+
+    pub(crate) fn access_log(&self, id: AccessLogId) -> Result<Arc<AccessLog>, Error> {
+        let found = self.state.access_log(id).filter(|o| o.project == self.caller.project);
+        found.cloned().ok_or_else(|| Error::not_found(Kind::AccessLog, id))
     }
 
     /// The load balancers that a pool serves.

@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use model::{Kind, ListenerId, PoolId, Port, QuotaKey, SubnetId};
+use model::{Kind, ListenerId, PolicyId, PoolId, Port, Priority, QuotaKey, SubnetId};
+
+use crate::certificate::PemFault;
 
 /// Why a command was refused; nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +51,24 @@ pub enum Error {
         port: Port,
         /// Who has it.
         holder: ListenerId,
+    },
+    /// A certificate or key is not as it must be.
+    #[error("{field}: {fault}")]
+    Certificate {
+        /// The field, as Huawei's API v3 calls it.
+        field: &'static str,
+        /// What is wrong with it.
+        fault: PemFault,
+    },
+    /// The priority is another policy's of the listener.
+    #[error(
+        "priority {priority} is taken by policy {holder}; choose another, or set both priorities at once"
+    )]
+    PriorityTaken {
+        /// The priority.
+        priority: Priority,
+        /// Who has it.
+        holder: PolicyId,
     },
     /// The address is another load balancer's, or none is left.
     #[error("{reason}")]
@@ -130,6 +150,8 @@ impl Error {
             Self::Immutable { .. } => "immutable",
             Self::InUse { .. } => "in_use",
             Self::PortTaken { .. } => "port_taken",
+            Self::Certificate { fault, .. } => fault.code(),
+            Self::PriorityTaken { .. } => "priority_taken",
             Self::AddressTaken { .. } => "address_taken",
             Self::MemberExists { .. } => "member_exists",
             Self::QuotaExceeded { .. } => "quota_exceeded",

@@ -12,20 +12,26 @@
 //!
 //! Source of the rules: huawei/behaviours.md; where a rule is its reader's inference there, the comment says so.
 
+mod access_log;
 mod address;
 mod audit;
 pub mod bootstrap;
+mod certificate;
 mod command;
 mod control;
 mod error;
 mod health_monitor;
+mod ip_group;
 mod listener;
 mod load_balancer;
 mod member;
+mod policy;
 mod pool;
 mod protection;
 mod quota;
 pub mod relations;
+mod rule;
+mod security_policy;
 pub mod statuses;
 #[cfg(test)]
 mod testing;
@@ -33,9 +39,17 @@ mod view;
 #[cfg(test)]
 mod walk;
 
+pub use access_log::{access_log_create, access_log_delete, access_log_update};
+pub use certificate::{
+    CertificatesDeleted, PemFault, certificate_create, certificate_delete, certificate_delete_batch,
+    certificate_facts, certificate_update, private_key_echo_update,
+};
 pub use control::{Control, Site};
 pub use error::Error;
 pub use health_monitor::{health_monitor_create, health_monitor_delete, health_monitor_update};
+pub use ip_group::{
+    ip_group_create, ip_group_delete, ip_group_entries_put, ip_group_entries_remove, ip_group_update,
+};
 pub use listener::{listener_create, listener_delete, listener_delete_force, listener_update};
 pub use load_balancer::{
     Cascade, CascadePools, load_balancer_create, load_balancer_delete, load_balancer_delete_cascade,
@@ -45,6 +59,9 @@ pub use member::{
     BATCH_MAX, BatchCreated, BatchOutcome, MemberRef, member_create, member_create_batch, member_delete,
     member_delete_batch, member_update, member_update_batch,
 };
+pub use policy::{policy_create, policy_delete, policy_priorities_update, policy_update};
 pub use pool::{pool_create, pool_delete, pool_delete_batch, pool_delete_cascade, pool_update};
 pub use quota::{quota_update, quota_usage};
+pub use rule::{rule_create, rule_delete, rule_update};
+pub use security_policy::{security_policy_create, security_policy_delete, security_policy_update};
 pub use view::View;

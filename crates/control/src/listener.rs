@@ -1,11 +1,16 @@
 //! The verbs of listeners (huawei/behaviours.md section 6).
 
+mod access;
+mod headers;
+pub(crate) mod reach;
+pub(crate) mod tls;
+
 use std::sync::Arc;
 
 use identity::{Action, Caller, Verb};
 use model::{
-    Listener, ListenerId, ListenerPatch, ListenerProtocol, LoadBalancer, LoadBalancerId, Member, NewListener,
-    Object, Patch, Pool, PoolId, PoolProtocol, Port, QuotaKey, listener::Service, pool::PoolKind,
+    Listener, ListenerId, ListenerPatch, ListenerProtocol, LoadBalancer, LoadBalancerId, NewListener, Object,
+    Patch, PoolId, PoolProtocol, Port, QuotaKey, listener::Service,
 };
 use uuid::Uuid;
 
@@ -13,7 +18,7 @@ use crate::{
     Control, Error, audit,
     command::{Draft, command},
     load_balancer::check_tags,
-    protection, relations,
+    policy, protection,
 };
 
 /// Makes a listener.
@@ -35,12 +40,12 @@ pub async fn listener_update(
     command(control, caller, action(Verb::Put), |draft| update(draft, id, patch.clone())).await
 }
 
-/// Deletes a listener whose default pool has no members. The pool stays.
+/// Deletes a listener that has no policies and whose default pool has no members. The pool stays.
 pub async fn listener_delete(control: &Control, caller: &Caller, id: ListenerId) -> Result<(), Error> {
     command(control, caller, action(Verb::Delete), |draft| delete(draft, id)).await
 }
 
-/// Deletes a listener whatever its pool has. The pool stays with its members.
+/// Deletes a listener with its policies, whatever its pools have. The pools stay with their members.
 pub async fn listener_delete_force(control: &Control, caller: &Caller, id: ListenerId) -> Result<(), Error> {
     command(control, caller, action(Verb::Delete), |draft| delete_force(draft, id)).await
 }
@@ -61,8 +66,13 @@ pub(crate) fn create(draft: &mut Draft<'_>, new: NewListener) -> Result<Arc<List
     if let Some(holder) = draft.state.listeners_of(lb.id).find(|other| other.port == new.port) {
         return Err(Error::PortTaken { port: new.port, holder: holder.id });
     }
+    check_service(draft, &new.service)?;
+    if let Some(access) = &new.access {
+        access::check(draft, access, None)?;
+    }
     if let Some(pool) = new.default_pool {
-        check_default_pool(draft, &lb, protocol, pool)?;
+        let user = reach::User { load_balancer: &lb, service: &new.service, listener: None };
+        reach::check_pool(draft, &user, pool, "default_pool_id")?;
     }
     let id = ListenerId::new(Uuid::new_v4());
     draft.claim(port_claim(lb.id, new.port), id);
@@ -99,58 +109,28 @@ pub(crate) fn update(
     id: ListenerId,
     patch: ListenerPatch,
 ) -> Result<Arc<Listener>, Error> {
-    let mut listener = Listener::clone(&*draft.listener(id)?);
+    let before = draft.listener(id)?;
+    let mut listener = Listener::clone(&before);
     let lb = draft.load_balancer(listener.load_balancer)?;
-    let protocol = listener.protocol();
+    change_service(&mut listener.service, &patch)?;
+    check_service(draft, &listener.service)?;
+    let user = reach::User { load_balancer: &lb, service: &listener.service, listener: Some(id) };
     match patch.default_pool {
         Patch::Set(pool) if listener.default_pool != Some(pool) => {
-            check_default_pool(draft, &lb, protocol, pool)?;
+            reach::check_pool(draft, &user, pool, "default_pool_id")?;
             listener.default_pool = Some(pool);
         }
         Patch::Clear => listener.default_pool = None,
         Patch::Set(_) | Patch::Keep => {}
     }
     if let Some(timeout) = patch.idle_timeout {
-        check_idle_timeout(protocol, timeout.value())?;
+        check_idle_timeout(listener.protocol(), timeout.value())?;
         listener.idle_timeout = timeout;
     }
-    let http = match &mut listener.service {
-        Service::Tcp => None,
-        Service::Http(http) => Some(http),
-        Service::Https(https) => Some(&mut https.http),
-    };
-    match http {
-        None => {
-            let http_only = [
-                ("client_timeout", patch.request_timeout.is_some()),
-                ("member_timeout", patch.response_timeout.is_some()),
-                ("enable_member_retry", patch.member_retry == Some(true)),
-                ("insert_headers", patch.insert_headers.is_some()),
-                ("gzip_enable", patch.gzip == Some(true)),
-                ("enhance_l7policy_enable", patch.enhanced_policies == Some(true)),
-            ];
-            if let Some((field, _)) = http_only.into_iter().find(|(_, said)| *said) {
-                return Err(Error::invalid(field, "only HTTP listeners have this setting"));
-            }
-        }
-        Some(http) => {
-            if http.enhanced_policies && patch.enhanced_policies == Some(false) {
-                return Err(Error::Immutable {
-                    field: "enhance_l7policy_enable",
-                    reason: "it cannot be switched off again",
-                });
-            }
-            http.request_timeout = patch.request_timeout.unwrap_or(http.request_timeout);
-            http.response_timeout = patch.response_timeout.unwrap_or(http.response_timeout);
-            http.member_retry = patch.member_retry.unwrap_or(http.member_retry);
-            if let Some(change) = patch.insert_headers {
-                http.insert_headers = change.apply(http.insert_headers.clone());
-            }
-            http.gzip = patch.gzip.unwrap_or(http.gzip);
-            http.http2 = patch.http2.unwrap_or(http.http2);
-            http.enhanced_policies = patch.enhanced_policies.unwrap_or(http.enhanced_policies);
-        }
+    if let Patch::Set(access) = &patch.access {
+        access::check(draft, access, Some(id))?;
     }
+    patch.access.apply(&mut listener.access);
     listener.protection = protection::patched(&listener.protection, patch.protection)?;
     listener.name = patch.name.unwrap_or(listener.name);
     listener.description = patch.description.unwrap_or(listener.description);
@@ -163,19 +143,28 @@ pub(crate) fn update(
     listener.updated_at = draft.now;
     let changed = Arc::new(listener);
     draft.put(Object::Listener(changed.clone()));
+    check_grpc(draft, &changed)?;
+    policy::listener_changed(draft, &before, &changed);
     audit::record(draft, "updateListener", "listener", id, changed.name.as_str(), Some(&changed));
     Ok(changed)
 }
 
 pub(crate) fn delete(draft: &mut Draft<'_>, id: ListenerId) -> Result<(), Error> {
     let listener = draft.listener(id)?;
+    check_no_redirects(draft, id)?;
+    let in_use = |by| Err(Error::InUse { what: format!("listener {id}"), by });
+    if let Some(policy) = draft.state.policies_of(id).next() {
+        return in_use(format!(
+            "it has policies, for example {}; delete them first or force the deletion",
+            policy.id
+        ));
+    }
     if let Some(pool) = listener.default_pool
         && draft.state.member_count(pool) > 0
     {
-        return Err(Error::InUse {
-            what: format!("listener {id}"),
-            by: format!("its default pool {pool} has members; remove them first or force the deletion"),
-        });
+        return in_use(format!(
+            "its default pool {pool} has members; remove them first or force the deletion"
+        ));
     }
     remove(draft, &listener);
     Ok(())
@@ -183,10 +172,11 @@ pub(crate) fn delete(draft: &mut Draft<'_>, id: ListenerId) -> Result<(), Error>
 
 pub(crate) fn delete_force(draft: &mut Draft<'_>, id: ListenerId) -> Result<(), Error> {
     let listener = draft.listener(id)?;
-    if let Some(pool) = listener.default_pool.and_then(|pool| draft.state.pool(pool))
-        && pool.member_deletion_protection
-    {
-        return Err(Error::MemberProtected { pool: pool.id.to_string() });
+    check_no_redirects(draft, id)?;
+    for pool in reach::pools_of(draft, &listener) {
+        if draft.state.pool(pool).is_some_and(|pool| pool.member_deletion_protection) {
+            return Err(Error::MemberProtected { pool: pool.to_string() });
+        }
     }
     remove(draft, &listener);
     Ok(())
@@ -195,15 +185,107 @@ pub(crate) fn delete_force(draft: &mut Draft<'_>, id: ListenerId) -> Result<(), 
 /// Makes a pool the default pool of a listener that has none; part of creating the pool.
 pub(crate) fn adopt(draft: &mut Draft<'_>, listener: &Arc<Listener>, pool: PoolId) -> Result<(), Error> {
     let lb = draft.load_balancer(listener.load_balancer)?;
-    check_default_pool(draft, &lb, listener.protocol(), pool)?;
+    let user = reach::User { load_balancer: &lb, service: &listener.service, listener: Some(listener.id) };
+    reach::check_pool(draft, &user, pool, "default_pool_id")?;
     draft.put(Listener { default_pool: Some(pool), updated_at: draft.now, ..Listener::clone(listener) });
     Ok(())
 }
 
+/// Removes a listener with its policies.
 pub(crate) fn remove(draft: &mut Draft<'_>, listener: &Arc<Listener>) {
+    let policies: Vec<_> = draft.state.policies_of(listener.id).cloned().collect();
+    policies.iter().for_each(|policy| policy::remove(draft, policy));
     draft.release(port_claim(listener.load_balancer, listener.port));
     draft.delete(Object::Listener(listener.clone()));
     audit::record(draft, "deleteListener", "listener", listener.id, listener.name.as_str(), audit::NOTHING);
+}
+
+/// A listener that others redirect to stays, or they would lead nowhere (huawei/behaviours.md section 6, inferred there).
+fn check_no_redirects(draft: &Draft<'_>, id: ListenerId) -> Result<(), Error> {
+    match draft.state.policies_redirecting_to(id).next() {
+        None => Ok(()),
+        Some(policy) => Err(Error::InUse {
+            what: format!("listener {id}"),
+            by: format!(
+                "policy {} of listener {} redirects to it; delete that first",
+                policy.id, policy.listener
+            ),
+        }),
+    }
+}
+
+/// Applies the part of a change that depends on the protocol.
+fn change_service(service: &mut Service, patch: &ListenerPatch) -> Result<(), Error> {
+    let http = match service {
+        Service::Tcp => None,
+        Service::Http(http) => {
+            tls::refuse(patch)?;
+            Some(http)
+        }
+        Service::Https(https) => {
+            tls::change(&mut https.tls, patch);
+            Some(&mut https.http)
+        }
+    };
+    let Some(http) = http else {
+        let http_only = [
+            ("client_timeout", patch.request_timeout.is_some()),
+            ("member_timeout", patch.response_timeout.is_some()),
+            ("enable_member_retry", patch.member_retry == Some(true)),
+            ("insert_headers", patch.insert_headers.is_some()),
+            ("gzip_enable", patch.gzip == Some(true)),
+            ("enhance_l7policy_enable", patch.enhanced_policies == Some(true)),
+            ("desync", patch.desync.is_some()),
+        ];
+        if let Some((field, _)) = http_only.into_iter().find(|(_, said)| *said) {
+            return Err(Error::invalid(field, "only HTTP listeners have this setting"));
+        }
+        return tls::refuse(patch);
+    };
+    if http.enhanced_policies && patch.enhanced_policies == Some(false) {
+        return Err(Error::Immutable {
+            field: "enhance_l7policy_enable",
+            reason: "it cannot be switched off again",
+        });
+    }
+    http.request_timeout = patch.request_timeout.unwrap_or(http.request_timeout);
+    http.response_timeout = patch.response_timeout.unwrap_or(http.response_timeout);
+    http.member_retry = patch.member_retry.unwrap_or(http.member_retry);
+    if let Some(change) = &patch.insert_headers {
+        http.insert_headers = change.clone().apply(http.insert_headers.clone());
+    }
+    http.gzip = patch.gzip.unwrap_or(http.gzip);
+    http.http2 = patch.http2.unwrap_or(http.http2);
+    http.enhanced_policies = patch.enhanced_policies.unwrap_or(http.enhanced_policies);
+    http.desync = patch.desync.unwrap_or(http.desync);
+    Ok(())
+}
+
+/// What holds for the settings of a protocol by themselves and for what they name.
+fn check_service(draft: &Draft<'_>, service: &Service) -> Result<(), Error> {
+    match service {
+        Service::Tcp => Ok(()),
+        Service::Http(http) => headers::check(&http.insert_headers, false),
+        Service::Https(https) => {
+            headers::check(&https.http.insert_headers, true)?;
+            tls::check(draft, &https.tls)
+        }
+    }
+}
+
+/// gRPC members need clients that speak HTTP/2 (huawei/behaviours.md section 3).
+fn check_grpc(draft: &Draft<'_>, listener: &Listener) -> Result<(), Error> {
+    if listener.http().is_none_or(|http| http.http2) {
+        return Ok(());
+    }
+    let grpc = |id: &PoolId| draft.state.pool(*id).is_some_and(|pool| pool.protocol == PoolProtocol::Grpc);
+    match reach::pools_of(draft, listener).into_iter().find(grpc) {
+        None => Ok(()),
+        Some(pool) => Err(Error::invalid(
+            "http2_enable",
+            format!("pool {pool} of the listener is gRPC, which needs HTTP/2; take the pool away first"),
+        )),
+    }
 }
 
 pub(crate) fn port_claim(load_balancer: LoadBalancerId, port: Port) -> String {
@@ -234,67 +316,6 @@ fn check_idle_timeout(protocol: ListenerProtocol, seconds: u32) -> Result<(), Er
         )),
         ListenerProtocol::Tcp | ListenerProtocol::Http | ListenerProtocol::Https => Ok(()),
     }
-}
-
-/// Whether a pool may take a listener's traffic: same project, protocols that pair, same network, members that the load balancer
-/// takes, and not too many listeners.
-fn check_default_pool(
-    draft: &Draft<'_>,
-    lb: &LoadBalancer,
-    protocol: ListenerProtocol,
-    id: PoolId,
-) -> Result<(), Error> {
-    let pool = draft.pool(id)?;
-    let pair = match protocol {
-        ListenerProtocol::Tcp => PoolProtocol::Tcp,
-        ListenerProtocol::Http | ListenerProtocol::Https => PoolProtocol::Http,
-    };
-    if pool.protocol != pair {
-        return Err(Error::invalid(
-            "default_pool_id",
-            format!("a {protocol:?} listener needs a {pair:?} pool; pool {id} is {:?}", pool.protocol),
-        ));
-    }
-    check_reach(draft, lb, &pool, "default_pool_id")?;
-    check_sole(draft, lb, &pool)?;
-    draft.quota(QuotaKey::ListenersPerPool, draft.state.listeners_using(id).count() + 1)
-}
-
-/// A pool that was made without a type serves one load balancer; one with a type any number (huawei/behaviours.md section 7).
-fn check_sole(draft: &Draft<'_>, lb: &LoadBalancer, pool: &Pool) -> Result<(), Error> {
-    let others = || relations::load_balancers_of_pool(&draft.state, pool).into_iter().find(|&id| id != lb.id);
-    match pool.kind {
-        PoolKind::Instance | PoolKind::Ip => Ok(()),
-        PoolKind::Any => match others() {
-            None => Ok(()),
-            Some(other) => Err(Error::InUse {
-                what: format!("pool {}", pool.id),
-                by: format!(
-                    "it serves load balancer {other}, and only a pool with a type may serve several; set its type first"
-                ),
-            }),
-        },
-    }
-}
-
-/// Whether a load balancer may use a pool with the members that it has. `field` is what brought them together.
-pub(crate) fn check_reach(
-    draft: &Draft<'_>,
-    lb: &LoadBalancer,
-    pool: &Pool,
-    field: &'static str,
-) -> Result<(), Error> {
-    if pool.network.is_some_and(|network| network != lb.network) {
-        return Err(Error::invalid(
-            field,
-            format!("pool {} is in another VPC than load balancer {}", pool.id, lb.id),
-        ));
-    }
-    let bare = |member: &&Arc<Member>| member.subnet.is_none();
-    if !lb.ip_targets && draft.state.members_of(pool.id).any(|member| bare(&member)) {
-        return Err(Error::IpTargetsOff { load_balancer: lb.id.to_string() });
-    }
-    Ok(())
 }
 
 #[cfg(test)]

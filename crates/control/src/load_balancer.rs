@@ -14,7 +14,7 @@ use model::{
 use uuid::Uuid;
 
 use crate::{
-    Control, Error, address, audit,
+    Control, Error, access_log, address, audit,
     command::{Draft, command},
     listener, pool, protection, relations,
 };
@@ -226,6 +226,9 @@ fn unbind_pools(draft: &mut Draft<'_>, id: LoadBalancerId) {
 }
 
 fn remove(draft: &mut Draft<'_>, lb: &Arc<LoadBalancer>) {
+    if let Some(log) = draft.state.access_log_of(lb.id).cloned() {
+        access_log::remove(draft, &log);
+    }
     if let Some(vip) = lb.vip {
         draft.release(address::claim(vip.subnet, vip.address.into()));
     }

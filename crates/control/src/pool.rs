@@ -32,12 +32,12 @@ pub async fn pool_update(
     command(control, caller, action(Verb::Put), |draft| update(draft, id, patch.clone())).await
 }
 
-/// Deletes a pool that has neither members nor a health monitor. Listeners lose it as their default.
+/// Deletes a pool that has neither members nor a health monitor and that no policy names. Listeners lose it as their default.
 pub async fn pool_delete(control: &Control, caller: &Caller, id: PoolId) -> Result<(), Error> {
     command(control, caller, action(Verb::Delete), |draft| delete(draft, id)).await
 }
 
-/// Deletes a pool with its members and its health monitor.
+/// Deletes a pool that no policy names, with its members and its health monitor.
 pub async fn pool_delete_cascade(control: &Control, caller: &Caller, id: PoolId) -> Result<(), Error> {
     command(control, caller, action(Verb::Delete), |draft| delete_cascade(draft, id)).await
 }
@@ -103,7 +103,7 @@ pub(crate) fn create(draft: &mut Draft<'_>, new: NewPool) -> Result<Arc<Pool>, E
     });
     check(&made)?;
     if let Some(lb) = &lb {
-        listener::check_reach(draft, lb, &made, "vpc_id")?;
+        listener::reach::check_members(draft, lb, &made, "vpc_id")?;
     }
     draft.put(Object::Pool(made.clone()));
     if let Some(listener) = &listener {
@@ -188,10 +188,25 @@ pub(crate) fn delete(draft: &mut Draft<'_>, id: PoolId) -> Result<(), Error> {
     } else if draft.state.monitor_of(id).is_some() {
         "it has a health monitor; delete that first"
     } else {
+        check_no_policies(draft, id)?;
         remove(draft, &pool);
         return Ok(());
     };
     Err(Error::InUse { what: format!("pool {id}"), by: by.to_owned() })
+}
+
+/// A pool that policies name stays.
+fn check_no_policies(draft: &Draft<'_>, id: PoolId) -> Result<(), Error> {
+    match draft.state.policies_using(id).next() {
+        None => Ok(()),
+        Some(policy) => Err(Error::InUse {
+            what: format!("pool {id}"),
+            by: format!(
+                "policy {} of listener {} sends to it; change that first",
+                policy.id, policy.listener
+            ),
+        }),
+    }
 }
 
 pub(crate) fn delete_cascade(draft: &mut Draft<'_>, id: PoolId) -> Result<(), Error> {
@@ -199,6 +214,7 @@ pub(crate) fn delete_cascade(draft: &mut Draft<'_>, id: PoolId) -> Result<(), Er
     if pool.member_deletion_protection {
         return Err(Error::MemberProtected { pool: id.to_string() });
     }
+    check_no_policies(draft, id)?;
     remove(draft, &pool);
     Ok(())
 }
@@ -252,11 +268,11 @@ fn check(pool: &Pool) -> Result<(), Error> {
         }
         PoolKind::Any | PoolKind::Instance | PoolKind::Ip => {}
     }
-    if pool.protocol == PoolProtocol::Http && pool.any_port {
+    if pool.protocol != PoolProtocol::Tcp && pool.any_port {
         return Err(Error::invalid("any_port_enable", "only TCP pools can keep the client's port"));
     }
-    if pool.protocol != PoolProtocol::Http && pool.slow_start.is_some() {
-        return Err(Error::invalid("slow_start", "only HTTP pools have a slow start"));
+    if pool.protocol == PoolProtocol::Tcp && pool.slow_start.is_some() {
+        return Err(Error::invalid("slow_start", "TCP pools have no slow start"));
     }
     Ok(())
 }

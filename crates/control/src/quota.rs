@@ -22,11 +22,11 @@ pub(crate) fn used(state: &Snapshot, project: ProjectId, key: QuotaKey) -> usize
         QuotaKey::Pool => Kind::Pool,
         QuotaKey::Member => Kind::Member,
         QuotaKey::Healthmonitor => Kind::HealthMonitor,
-        QuotaKey::Ipgroup
-        | QuotaKey::L7policy
-        | QuotaKey::Certificate
-        | QuotaKey::SecurityPolicy
-        | QuotaKey::ListenersPerLoadbalancer
+        QuotaKey::Ipgroup => Kind::IpGroup,
+        QuotaKey::L7policy => Kind::Policy,
+        QuotaKey::Certificate => Kind::Certificate,
+        QuotaKey::SecurityPolicy => Kind::SecurityPolicy,
+        QuotaKey::ListenersPerLoadbalancer
         | QuotaKey::ListenersPerPool
         | QuotaKey::MembersPerPool
         | QuotaKey::ConditionPerPolicy

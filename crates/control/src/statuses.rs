@@ -3,11 +3,11 @@
 //! Health belongs to a (listener, pool) target and a member. Below a listener a pool and its members are shown as that listener
 //! finds them; beside the listeners, over all of them.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use model::{
-    HealthMonitor, Listener, ListenerId, LoadBalancer, Member, MemberHealth, OperatingStatus, Pool,
-    ProvisioningStatus, Target, TargetId, Verdict,
+    HealthMonitor, Listener, ListenerId, LoadBalancer, Member, MemberHealth, OperatingStatus, Policy, Pool,
+    ProvisioningStatus, Rule, Target, TargetId, Verdict,
 };
 
 use crate::{View, relations};
@@ -38,8 +38,21 @@ pub struct ListenerStatus {
     pub fault: Option<String>,
     /// Whether it works.
     pub operating: OperatingStatus,
-    /// Its default pool, as this listener sees it.
+    /// The pools that it sends to, by default and by policies, as this listener sees them.
     pub pools: Vec<PoolStatus>,
+    /// Its policies.
+    pub policies: Vec<PolicyStatus>,
+}
+
+/// How a policy does.
+#[derive(Clone, Debug)]
+pub struct PolicyStatus {
+    /// Which one.
+    pub policy: Arc<Policy>,
+    /// Whether it is in force, and its rules with it.
+    pub provisioning: ProvisioningStatus,
+    /// Its rules.
+    pub rules: Vec<Arc<Rule>>,
 }
 
 /// How a pool does.
@@ -119,7 +132,7 @@ pub fn member_status(view: &View, member: &Member) -> MemberStatus {
         };
         MemberOfListener { listener: listener.id, operating, health }
     };
-    let listeners: Vec<_> = view.snapshot.listeners_using(pool.id).map(of_listener).collect();
+    let listeners: Vec<_> = view.snapshot.listeners_reaching(pool.id).map(of_listener).collect();
     let any = |status| listeners.iter().any(|one| one.operating == status);
     let operating = if listeners.is_empty() {
         // Nobody probes a pool that no listener uses.
@@ -139,18 +152,31 @@ pub fn member_status(view: &View, member: &Member) -> MemberStatus {
 fn listener_status(view: &View, above: bool, listener: &Arc<Listener>) -> ListenerStatus {
     let up = above && listener.admin_up;
     let fault = view.facts.faults.get(&listener.id).map(|fault| fault.reason.clone());
-    let pools: Vec<_> = listener
-        .default_pool
-        .and_then(|id| view.snapshot.pool(id))
-        .map(|pool| pool_status(view, up, pool, Some(listener.id)))
+    let ids: BTreeSet<_> = relations::pools_of_listener(&view.snapshot, listener).collect();
+    let pools: Vec<_> = ids
         .into_iter()
+        .filter_map(|id| view.snapshot.pool(id))
+        .map(|pool| pool_status(view, up, pool, Some(listener.id)))
         .collect();
+    let policies: Vec<_> =
+        view.snapshot.policies_of(listener.id).map(|policy| policy_status(view, policy)).collect();
+    let hurt = fault.is_some() || policies.iter().any(|one| one.provisioning == ProvisioningStatus::Error);
     ListenerStatus {
         listener: listener.clone(),
         provisioning: if fault.is_some() { ProvisioningStatus::Error } else { ProvisioningStatus::Active },
-        operating: summary(up, fault.is_some(), pools.iter().map(|pool| pool.operating)),
+        operating: summary(up, hurt, pools.iter().map(|pool| pool.operating)),
         fault,
         pools,
+        policies,
+    }
+}
+
+/// How a policy does.
+pub fn policy_status(view: &View, policy: &Arc<Policy>) -> PolicyStatus {
+    PolicyStatus {
+        policy: policy.clone(),
+        provisioning: if policy.faulty { ProvisioningStatus::Error } else { ProvisioningStatus::Active },
+        rules: view.snapshot.rules_of(policy.id).cloned().collect(),
     }
 }
 

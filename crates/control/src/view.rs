@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use model::{
-    Facts, HealthMonitor, HealthMonitorId, Kind, Listener, ListenerId, LoadBalancer, LoadBalancerId, Member,
-    MemberId, Pool, PoolId, ProjectId, Snapshot,
+    AccessLog, AccessLogId, Certificate, CertificateId, Facts, HealthMonitor, HealthMonitorId, IpGroup,
+    IpGroupId, Kind, Listener, ListenerId, LoadBalancer, LoadBalancerId, Member, MemberId, Policy, PolicyId,
+    Pool, PoolId, ProjectId, Rule, RuleId, SecurityPolicy, SecurityPolicyId, Snapshot,
 };
 
 use crate::{Error, Site};
@@ -52,5 +53,46 @@ impl View {
     pub fn health_monitor(&self, id: HealthMonitorId) -> Result<&Arc<HealthMonitor>, Error> {
         let found = self.snapshot.health_monitor(id).filter(|o| o.project == self.project);
         found.ok_or_else(|| Error::not_found(Kind::HealthMonitor, id))
+    }
+
+    /// A certificate of the project.
+    pub fn certificate(&self, id: CertificateId) -> Result<&Arc<Certificate>, Error> {
+        let found = self.snapshot.certificate(id).filter(|o| o.project == self.project);
+        found.ok_or_else(|| Error::not_found(Kind::Certificate, id))
+    }
+
+    /// Whether the project's private keys may be shown; else a dialect shows stars.
+    pub fn private_key_echo(&self) -> bool {
+        self.snapshot.project(self.project).is_none_or(|project| project.private_key_echo)
+    }
+
+    /// A security policy of the project.
+    pub fn security_policy(&self, id: SecurityPolicyId) -> Result<&Arc<SecurityPolicy>, Error> {
+        let found = self.snapshot.security_policy(id).filter(|o| o.project == self.project);
+        found.ok_or_else(|| Error::not_found(Kind::SecurityPolicy, id))
+    }
+
+    /// An IP group of the project.
+    pub fn ip_group(&self, id: IpGroupId) -> Result<&Arc<IpGroup>, Error> {
+        let found = self.snapshot.ip_group(id).filter(|o| o.project == self.project);
+        found.ok_or_else(|| Error::not_found(Kind::IpGroup, id))
+    }
+
+    /// A policy of the project.
+    pub fn policy(&self, id: PolicyId) -> Result<&Arc<Policy>, Error> {
+        let found = self.snapshot.policy(id).filter(|o| o.project == self.project);
+        found.ok_or_else(|| Error::not_found(Kind::Policy, id))
+    }
+
+    /// A rule of a policy of the project.
+    pub fn rule(&self, policy: PolicyId, id: RuleId) -> Result<&Arc<Rule>, Error> {
+        let found = self.snapshot.rule(id).filter(|o| o.project == self.project && o.policy == policy);
+        found.ok_or_else(|| Error::not_found(Kind::Rule, id))
+    }
+
+    /// An access log of the project.
+    pub fn access_log(&self, id: AccessLogId) -> Result<&Arc<AccessLog>, Error> {
+        let found = self.snapshot.access_log(id).filter(|o| o.project == self.project);
+        found.ok_or_else(|| Error::not_found(Kind::AccessLog, id))
     }
 }

@@ -4,6 +4,7 @@ use model::{
     Description, ExchangeTimeout, IdleTimeout, MemberPatch, NewPool,
     listener::InsertHeadersPatch,
     load_balancer::{Protection, ProtectionPatch},
+    pool::PoolKind,
 };
 
 use super::*;
