@@ -13,6 +13,7 @@
 mod answer;
 mod coding;
 mod connection;
+mod desync;
 mod encoder;
 mod exchange;
 mod flow;

@@ -5,6 +5,7 @@ mod rig;
 
 use std::io::{Read, Write};
 
+use model::listener::DesyncMode;
 use rig::{Client, Member, Request, Rig, free_address, get, http, ok, with_http};
 
 #[test]
@@ -503,5 +504,33 @@ fn an_answer_is_not_lost_when_the_client_sends_more_than_it_is_asked_for() {
             let response = client.rest();
             assert!(response.ends_with(body.as_bytes()), "{why}: {} bytes", response.len());
         }
+    }
+}
+
+#[test]
+fn an_odd_request_is_treated_as_its_listener_says() {
+    let odd = "GET /a/../b HTTP/1.1\r\nHost: t\r\n\r\n";
+    for (mode, status, goes_on) in [
+        (DesyncMode::Monitor, 200, true),
+        (DesyncMode::Defensive, 200, false),
+        (DesyncMode::Strictest, 400, false),
+    ] {
+        let member = Member::named("one");
+        let address = free_address();
+        let listener = with_http(http(address, &[member.address]), |http| http.desync = mode);
+        let id = listener.id;
+        let rig = Rig::serving(listener);
+        let mut client = Client::connect(address);
+        assert_eq!(client.get("/b").status(), 200, "{mode:?}: an ordinary one");
+        let response = client.ask(odd);
+        assert_eq!(response.status(), status, "{mode:?}");
+        assert_eq!(response.header("connection").as_deref() != Some("close"), goes_on, "{mode:?}");
+        if goes_on {
+            assert_eq!(client.get("/b").status(), 200, "{mode:?}: the next one");
+        } else {
+            assert_eq!(client.rest(), b"", "{mode:?}: the end");
+        }
+        let counted: u64 = (0..2).map(|worker| rig.registry.listener(id, worker).oddities[6].value()).sum();
+        assert_eq!(counted, 1, "{mode:?}");
     }
 }

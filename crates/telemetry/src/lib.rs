@@ -19,7 +19,7 @@ mod registry;
 
 pub use access_log::AccessLogs;
 pub use counter::{Counter, Gauge};
-pub use listener::{ListenerCounters, Outcome, OwnAnswer};
+pub use listener::{ListenerCounters, ODDITIES, Outcome, OwnAnswer};
 pub use member::{Attempt, MemberCounters};
 pub use openmetrics::render_openmetrics;
 pub use registry::Registry;

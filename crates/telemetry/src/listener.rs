@@ -22,11 +22,24 @@ pub struct ListenerCounters {
     pub client_resets: Counter,
     /// Connections ended with a reset passed on from, or caused by, a member.
     pub member_resets: Counter,
+    /// Requests that were odd without being wrong, by their place in [`ODDITIES`].
+    pub oddities: [Counter; ODDITIES.len()],
     requests: Counter,
     classes: [Counter; 6],
     own: [Counter; OwnAnswer::COUNT],
     client_gone: Counter,
 }
+
+/// The classes of requests that are odd without being wrong, as metrics name them.
+pub const ODDITIES: [&str; 7] = [
+    "body_without_meaning",
+    "hosts_differ",
+    "old_version_body",
+    "http2_offer",
+    "connection_hides_header",
+    "look_alike_name",
+    "ambiguous_path",
+];
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

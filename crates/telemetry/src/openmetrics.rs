@@ -7,7 +7,7 @@ use std::{fmt::Write, sync::Arc};
 
 use model::{Facts, ListenerId, MemberId, Snapshot, TargetId, Verdict};
 
-use crate::{ListenerCounters, MemberCounters, OwnAnswer, Registry, process::Process};
+use crate::{ListenerCounters, MemberCounters, ODDITIES, OwnAnswer, Registry, process::Process};
 
 /// All metrics as text. `snapshot` says to whom a listener belongs; `facts` say what is up. A listener that the snapshot does
 /// not have (deleted a moment ago) is left out.
@@ -71,6 +71,24 @@ fn listeners(page: &mut Page, registry: &Registry, snapshot: &Snapshot) {
             let total: u64 = blocks.iter().map(|c| c.own(answer)).sum();
             if total > 0 {
                 page.sample(&name, "_total", labels, &format!(",status=\"{}\"", answer.status()), total);
+            }
+        }
+    }
+    oddities(page, &rows);
+}
+
+fn oddities(page: &mut Page, rows: &[(String, Vec<Arc<ListenerCounters>>)]) {
+    let name = page.family(
+        "fulcrum_listener_",
+        "odd_requests",
+        "counter",
+        "Requests that were odd without being wrong, by class; classes that never occurred are left out.",
+    );
+    for (labels, blocks) in rows {
+        for (place, class) in ODDITIES.iter().enumerate() {
+            let total: u64 = blocks.iter().map(|c| c.oddities[place].value()).sum();
+            if total > 0 {
+                page.sample(&name, "_total", labels, &format!(",class=\"{class}\""), total);
             }
         }
     }

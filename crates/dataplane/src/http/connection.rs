@@ -14,6 +14,7 @@ use wire::h1::{HeadError, HeadScan, Parsed, RequestHead, Tunnel, parse_request};
 
 use super::{
     answer::{self, Own},
+    desync::{self, Verdict},
     exchange::{Ended, Exchange},
     flow::keep,
 };
@@ -250,7 +251,11 @@ impl Connection {
     /// Acts on a whole request head; `body` is what came behind it.
     fn begin(&mut self, head: RequestHead<'_>, body: &[u8]) -> Next {
         let service = self.door.slot.service();
-        match Exchange::begin(self, service.clone(), head, body) {
+        let verdict = desync::judge(&service, &head);
+        if verdict == Verdict::Refuse {
+            return Next::Answer(Box::new(Own::closing(OwnAnswer::BadRequest, service)));
+        }
+        match Exchange::begin(self, service, head, body, verdict == Verdict::ServeLast) {
             Ok(exchange) => Next::Request(exchange),
             Err(own) => Next::Answer(Box::new(own)),
         }

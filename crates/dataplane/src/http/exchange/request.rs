@@ -28,16 +28,19 @@ use crate::{
 };
 
 impl Exchange {
-    /// Sends a request whose head is whole to a member; `rest` is what came behind it.
+    /// Sends a request whose head is whole to a member; `rest` is what came behind it. `last`: no other request may follow on its
+    /// connection.
     pub(in crate::http) fn begin(
         connection: &mut Connection,
         service: Rc<Service>,
         head: RequestHead<'_>,
         rest: &[u8],
+        last: bool,
     ) -> Result<Box<Self>, Own> {
         let door = connection.door.clone();
         let worker = &*door.worker;
-        let keep_alive = head.keep_alive() && !service.plan.idle_timeout.is_zero() && !worker.is_draining();
+        let kept = !service.plan.idle_timeout.is_zero() && !worker.is_draining();
+        let keep_alive = head.keep_alive() && kept && !last;
         let version = head.version();
         service.counters.bytes_in.add(head.len() as u64);
         let bodiless = matches!(head.framing(), Framing::None | Framing::Length(0));
