@@ -3,9 +3,11 @@
 //! Each codec is one module and says in its own documentation how it is driven:
 //! - [`client_hello`]: what a TLS client says first; [`tls_suites`]: the names of cipher suites;
 //! - [`content_coding`]: Accept-Encoding, and what is worth compressing;
+//! - [`cookie`]: one cookie among many, found and changed;
 //! - [`h1`]: HTTP/1.0 and HTTP/1.1, both directions.
 
 pub mod client_hello;
 pub mod content_coding;
+pub mod cookie;
 pub mod h1;
 pub mod tls_suites;
