@@ -8,13 +8,15 @@ use std::{
 };
 
 use model::{
-    Action, Listener, ListenerId, LoadBalancerId, Policy, PoolId, ProjectId, Quota, QuotaKey, Snapshot,
-    listener::Service,
+    Action, Compare, Listener, ListenerId, LoadBalancerId, Policy, PoolId, ProjectId, Quota, QuotaKey,
+    RuleSubject, Snapshot, listener::Service,
 };
 use serde::Serialize;
 
 use crate::{
-    AccessLogPlan, AclPlan, HttpPlan, PolicyPlan, Router, Scheme, TargetPlan, TlsPlan, target::Tables,
+    AccessLogPlan, AclPlan, ActionPlan, HttpPlan, PolicyPlan, Router, Scheme, TargetPlan, TlsPlan,
+    router::{Order, Routed},
+    target::Tables,
     tls::Certificates,
 };
 
@@ -108,7 +110,7 @@ impl ListenerPlan {
         let pools: BTreeSet<PoolId> = applied.iter().flat_map(|policy| policy.action.pools()).collect();
         let targets: Vec<_> =
             pools.into_iter().filter_map(|pool| targets.target(pool, default_target.as_ref())).collect();
-        let (router, policies) = router(snapshot, listener, &applied, &targets, before);
+        let (router, policies) = routing(snapshot, listener, &applied, &targets, before);
         let acl = listener.access.as_ref().and_then(|access| AclPlan::compile(snapshot, access));
         let log = snapshot.access_log_of(listener.load_balancer).filter(|_| listener.http().is_some());
         let plan = Self {
@@ -186,24 +188,31 @@ fn applied<'s>(snapshot: &'s Snapshot, listener: &Listener) -> Vec<&'s Policy> {
     policies
 }
 
-fn router(
+/// The plans of the applied policies, and the router that finds them.
+fn routing(
     snapshot: &Snapshot,
     listener: &Listener,
     applied: &[&Policy],
     targets: &[Arc<TargetPlan>],
     before: Option<&Arc<ListenerPlan>>,
 ) -> (Option<Arc<Router>>, Vec<Arc<PolicyPlan>>) {
-    let index = |pool| targets.binary_search_by_key(&pool, |target| target.id.pool).ok();
+    let target = |pool| targets.binary_search_by_key(&pool, |target| target.id.pool).ok();
     let former: BTreeMap<_, _> =
         before.iter().flat_map(|before| &before.policies).map(|policy| (policy.id, policy)).collect();
-    let _ = (snapshot, listener);
-    let policies: Vec<_> = applied
-        .iter()
-        .filter_map(|policy| {
-            PolicyPlan::compile(snapshot, policy, false, index, former.get(&policy.id).copied())
-        })
-        .collect();
-    (None, policies)
+    let compiled = applied.iter().filter_map(|policy| {
+        let rules: Vec<_> = snapshot.rules_of(policy.id).cloned().collect();
+        let captures =
+            rules.iter().any(|rule| rule.subject == RuleSubject::Path && rule.compare == Compare::Regex);
+        let plan = PolicyPlan::compile(snapshot, policy, captures, target, former.get(&policy.id).copied())?;
+        let all = matches!(plan.action, ActionPlan::ToListener(_));
+        Some((Routed { all, captures: plan.uses_captures(), rules }, plan))
+    });
+    let (routed, policies): (Vec<_>, Vec<_>) = compiled.unzip();
+    let enhanced = listener.http().is_some_and(|http| http.enhanced_policies);
+    let order = if enhanced { Order::Given } else { Order::Specificity };
+    let router_before = before.and_then(|before| before.router.as_ref());
+    let router = (!policies.is_empty()).then(|| Router::compile(order, routed, router_before));
+    (router, policies)
 }
 
 /// Compiles the targets of one listener.

@@ -3,3 +3,4 @@
 mod golden;
 mod incremental;
 mod objects;
+mod routing;

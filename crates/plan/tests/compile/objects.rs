@@ -4,14 +4,18 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use model::{
-    Algorithm, ConnectTimeout, HealthMonitor, HealthMonitorId, IdleTimeout, Kind, Listener, ListenerId,
-    LoadBalancer, LoadBalancerId, Member, MemberId, MonitorType, NetworkId, Object, ObjectKey, Pool, PoolId,
-    PoolProtocol, Port, ProbeInterval, ProbeThreshold, ProbeTimeout, ProjectId, Snapshot, SubnetId,
-    Timestamp, Weight,
+    AccessLog, AccessLogId, Action, Algorithm, Certificate, CertificateId, CertificateKind, CipherSuite,
+    Compare, ConnectTimeout, HealthMonitor, HealthMonitorId, IdleTimeout, IpEntry, IpGroup, IpGroupId, Kind,
+    Listener, ListenerId, LoadBalancer, LoadBalancerId, Member, MemberId, MonitorType, NetworkId, Object,
+    ObjectKey, Policy, PolicyId, Pool, PoolId, PoolProtocol, Port, ProbeInterval, ProbeThreshold,
+    ProbeTimeout, ProjectId, Quota, QuotaKey, Rule, RuleId, RuleSubject, Secret, SecurityPolicy,
+    SecurityPolicyId, Snapshot, SubnetId, SystemSecurityPolicy, Timestamp, TlsVersion, Weight,
     health_monitor::{ExpectedStatuses, HttpProbe, ProbeMethod, ProbePath},
-    listener::{HttpService, InsertHeaders, Service},
+    listener::{HttpService, HttpsService, InsertHeaders, Service, SniMatch, TlsService},
     load_balancer::{Protection, Vip, WafFailure},
+    policy::{FixedResponse, Forward, HeaderEdits},
     pool::{IpVersion, PoolKind},
+    rule::Condition,
     target::ProbeSettings,
 };
 use uuid::Uuid;
@@ -66,16 +70,7 @@ impl Objects {
             description: Default::default(),
             admin_up: true,
             port: Port::of(8000 + (n % 1000) as u16),
-            service: Service::Http(HttpService {
-                desync: Default::default(),
-                request_timeout: HttpService::EXCHANGE_TIMEOUT_DEFAULT,
-                response_timeout: HttpService::EXCHANGE_TIMEOUT_DEFAULT,
-                member_retry: true,
-                insert_headers: InsertHeaders::default(),
-                gzip: false,
-                http2: false,
-                enhanced_policies: false,
-            }),
+            service: Service::Http(http()),
             default_pool: pool.map(pool_id),
             target: Default::default(),
             idle_timeout: IdleTimeout::of(60),
@@ -155,6 +150,134 @@ impl Objects {
         self.snapshot.put(monitor.into());
     }
 
+    /// A policy that answers with a text, without rules; numbers are the order in which policies were made.
+    pub(crate) fn policy(&mut self, n: u64, listener: u64, change: impl FnOnce(&mut Policy)) {
+        let mut policy = Policy {
+            id: policy_id(n),
+            project: project(),
+            listener: listener_id(listener),
+            name: Default::default(),
+            description: Default::default(),
+            position: 100,
+            priority: None,
+            action: Action::Fixed(FixedResponse {
+                status: 200,
+                content_type: "text/plain".to_owned(),
+                body: n.to_string(),
+                headers: HeaderEdits::default(),
+                limit: None,
+            }),
+            faulty: false,
+            created_at: Timestamp::from_millis(n as i64),
+            updated_at: Timestamp::default(),
+        };
+        change(&mut policy);
+        self.snapshot.put(policy.into());
+    }
+
+    /// A rule of one value.
+    pub(crate) fn rule(&mut self, n: u64, policy: u64, subject: RuleSubject, compare: Compare, value: &str) {
+        self.rule_of(n, policy, subject, compare, None, &[value]);
+    }
+
+    /// A rule of any number of values, all with one key.
+    pub(crate) fn rule_of(
+        &mut self,
+        n: u64,
+        policy: u64,
+        subject: RuleSubject,
+        compare: Compare,
+        key: Option<&str>,
+        values: &[&str],
+    ) {
+        let key = key.map(str::to_owned);
+        let condition = |value: &&str| Condition { key: key.clone(), value: (*value).to_owned() };
+        let rule = Rule {
+            id: rule_id(n),
+            project: project(),
+            policy: policy_id(policy),
+            subject,
+            compare,
+            key: key.clone(),
+            value: String::new(),
+            conditions: values.iter().map(condition).collect(),
+            created_at: Timestamp::default(),
+            updated_at: Timestamp::default(),
+        };
+        self.snapshot.put(rule.into());
+    }
+
+    /// A certificate for one name; its bytes are no real certificate, which nobody looks at here.
+    pub(crate) fn certificate(&mut self, n: u64, name: &str, change: impl FnOnce(&mut Certificate)) {
+        let mut certificate = Certificate {
+            id: certificate_id(n),
+            project: project(),
+            name: Default::default(),
+            description: Default::default(),
+            kind: CertificateKind::Server,
+            pem: "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n".to_owned(),
+            private_key: Some(Secret::new("-----BEGIN PRIVATE KEY-----\nBAUG\n-----END PRIVATE KEY-----\n")),
+            domains: vec![name.to_owned()],
+            encryption: None,
+            scm_id: None,
+            facts: Default::default(),
+            protection: Protection::None,
+            enterprise_project: None,
+            created_at: Timestamp::default(),
+            updated_at: Timestamp::default(),
+        };
+        change(&mut certificate);
+        self.snapshot.put(certificate.into());
+    }
+
+    pub(crate) fn security_policy(&mut self, n: u64, version: TlsVersion, suite: &str) {
+        let policy = SecurityPolicy {
+            id: security_policy_id(n),
+            project: project(),
+            name: Default::default(),
+            description: Default::default(),
+            versions: vec![version],
+            suites: vec![suite.parse::<CipherSuite>().expect("a suite")],
+            enterprise_project: None,
+            created_at: Timestamp::default(),
+            updated_at: Timestamp::default(),
+        };
+        self.snapshot.put(policy.into());
+    }
+
+    pub(crate) fn ip_group(&mut self, n: u64, spans: &[&str]) {
+        let entry =
+            |span: &&str| IpEntry { span: span.parse().expect("a span"), description: Default::default() };
+        let group = IpGroup {
+            id: ip_group_id(n),
+            project: project(),
+            name: Default::default(),
+            description: Default::default(),
+            entries: spans.iter().map(entry).collect(),
+            enterprise_project: None,
+            created_at: Timestamp::default(),
+            updated_at: Timestamp::default(),
+        };
+        self.snapshot.put(group.into());
+    }
+
+    pub(crate) fn access_log(&mut self, n: u64, load_balancer: u64, topic: &str) {
+        let log = AccessLog {
+            id: access_log_id(n),
+            project: project(),
+            load_balancer: load_balancer_id(load_balancer),
+            group: "group".to_owned(),
+            topic: topic.to_owned(),
+        };
+        self.snapshot.put(log.into());
+    }
+
+    /// The most policies that a listener may have; -1: any number.
+    pub(crate) fn policies_max(&mut self, limit: i64) {
+        let limits = [(QuotaKey::L7policiesPerListener, limit)].into();
+        self.snapshot.put(Quota { project: project(), limits }.into());
+    }
+
     pub(crate) fn remove_load_balancer(&mut self, n: u64) {
         self.remove(Kind::LoadBalancer, load_balancer_id(n).to_string());
     }
@@ -170,6 +293,15 @@ impl Objects {
     pub(crate) fn remove_monitor(&mut self, n: u64) {
         self.remove(Kind::HealthMonitor, monitor_id(n).to_string());
     }
+    pub(crate) fn remove_policy(&mut self, n: u64) {
+        self.remove(Kind::Policy, policy_id(n).to_string());
+    }
+    pub(crate) fn remove_rule(&mut self, n: u64) {
+        self.remove(Kind::Rule, rule_id(n).to_string());
+    }
+    pub(crate) fn remove_access_log(&mut self, n: u64) {
+        self.remove(Kind::AccessLog, access_log_id(n).to_string());
+    }
     fn remove(&mut self, kind: Kind, id: String) {
         self.snapshot.remove(&ObjectKey { kind, id });
     }
@@ -178,6 +310,46 @@ impl Objects {
     pub(crate) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = Object> {
         self.snapshot.objects().filter(move |object| object.kind() == kind)
     }
+}
+
+/// HTTP with the defaults of the API.
+pub(crate) fn http() -> HttpService {
+    HttpService {
+        request_timeout: HttpService::EXCHANGE_TIMEOUT_DEFAULT,
+        response_timeout: HttpService::EXCHANGE_TIMEOUT_DEFAULT,
+        member_retry: true,
+        insert_headers: InsertHeaders::default(),
+        gzip: false,
+        http2: false,
+        enhanced_policies: false,
+        desync: Default::default(),
+    }
+}
+
+/// HTTP whose policies have priorities.
+pub(crate) fn enhanced() -> Service {
+    Service::Http(HttpService { enhanced_policies: true, ..http() })
+}
+
+/// HTTPS with certificates: the default one, and those by name.
+pub(crate) fn https(certificate: u64, by_name: &[u64]) -> HttpsService {
+    HttpsService {
+        http: http(),
+        tls: TlsService {
+            certificate: certificate_id(certificate),
+            sni_certificates: by_name.iter().copied().map(certificate_id).collect(),
+            sni_match: SniMatch::Wildcard,
+            client_ca: None,
+            system_policy: SystemSecurityPolicy::Tls12StrictNoCbc,
+            security_policy: None,
+            early_data: false,
+        },
+    }
+}
+
+/// To one pool.
+pub(crate) fn forward(pool: u64) -> Action {
+    Action::Forward(Forward { pool: Some(pool_id(pool)), ..Forward::default() })
 }
 
 /// A TCP probe with the console's numbers (behaviour/features.md section 8).
@@ -212,6 +384,25 @@ pub(crate) fn member_id(n: u64) -> MemberId {
 }
 pub(crate) fn monitor_id(n: u64) -> HealthMonitorId {
     HealthMonitorId::new(uuid(0x2, n))
+}
+
+pub(crate) fn policy_id(n: u64) -> PolicyId {
+    PolicyId::new(uuid(0x3, n))
+}
+pub(crate) fn rule_id(n: u64) -> RuleId {
+    RuleId::new(uuid(0x4, n))
+}
+pub(crate) fn certificate_id(n: u64) -> CertificateId {
+    CertificateId::new(uuid(0x5, n))
+}
+pub(crate) fn security_policy_id(n: u64) -> SecurityPolicyId {
+    SecurityPolicyId::new(uuid(0x6, n))
+}
+pub(crate) fn ip_group_id(n: u64) -> IpGroupId {
+    IpGroupId::new(uuid(0x7, n))
+}
+pub(crate) fn access_log_id(n: u64) -> AccessLogId {
+    AccessLogId::new(uuid(0x8, n))
 }
 
 fn project() -> ProjectId {

@@ -1,0 +1,114 @@
+//! What finding a policy costs: `cargo run --release -p plan --example router`.
+//!
+//! Ten policies and ten thousand of each kind; each request is for a policy drawn at random, so that memory is as cold as it is
+//! at work with that many policies.
+#![allow(clippy::print_stdout, reason = "prints its table")]
+
+use std::{hint::black_box, net::IpAddr, sync::Arc, time::Instant};
+
+use model::{Compare, Priority, RuleSubject};
+use plan::{RequestView, Router, compile, router::HeaderLookup};
+
+#[path = "../tests/compile/objects.rs"]
+mod objects;
+use objects::{Objects, enhanced, listener_id};
+
+const ROUTES: usize = 1_000_000;
+const REQUESTS: usize = 4096;
+
+struct NoHeaders;
+
+impl HeaderLookup for NoHeaders {
+    fn any(&self, _name: &str, _test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        false
+    }
+}
+
+/// Makes the rules of policy `n`, whose request is that of [`request_of`].
+type Rules = fn(&mut Objects, u64);
+
+fn main() {
+    let kinds: &[(&str, Rules)] = &[
+        ("exact host", |objects, n| {
+            objects.rule(n, n, RuleSubject::Host, Compare::Equal, &format!("h{n}.example.com"));
+        }),
+        ("exact host and exact path", |objects, n| {
+            objects.rule(2 * n, n, RuleSubject::Host, Compare::Equal, &format!("h{n}.example.com"));
+            objects.rule(2 * n + 1, n, RuleSubject::Path, Compare::Equal, &format!("/app/{n}/index.html"));
+        }),
+        ("wildcard host", |objects, n| {
+            objects.rule(n, n, RuleSubject::Host, Compare::Equal, &format!("*{n}.example.com"));
+        }),
+        ("exact path", |objects, n| {
+            objects.rule(n, n, RuleSubject::Path, Compare::Equal, &format!("/app/{n}/index.html"));
+        }),
+        ("path prefix", |objects, n| {
+            objects.rule(n, n, RuleSubject::Path, Compare::Prefix, &format!("/app/{n}/"));
+        }),
+        ("path expression", |objects, n| {
+            objects.rule(n, n, RuleSubject::Path, Compare::Regex, &format!(r"/app/{n}/[a-z]+\.html"));
+        }),
+    ];
+    println!("{:<28} {:>12} {:>12} {:>12} {:>12}", "ns per route", "10", "10,000", "10 prio", "10,000 prio");
+    for (name, rules) in kinds {
+        let cost = |policies, priorities| {
+            let router = router(policies, priorities, *rules);
+            nanoseconds(&router, policies)
+        };
+        println!(
+            "{name:<28} {:>12.0} {:>12.0} {:>12.0} {:>12.0}",
+            cost(10, false),
+            cost(10_000, false),
+            cost(10, true),
+            cost(10_000, true),
+        );
+    }
+}
+
+fn router(policies: u64, priorities: bool, rules: Rules) -> Arc<Router> {
+    let mut objects = Objects::default();
+    objects.load_balancer(1, |_| ());
+    objects.listener(1, 1, None, |listener| {
+        if priorities {
+            listener.service = enhanced();
+        }
+    });
+    objects.policies_max(-1);
+    for n in 1..=policies {
+        objects.policy(n, 1, |policy| {
+            policy.priority = priorities.then(|| Priority::of(n as u16));
+        });
+        rules(&mut objects, n);
+    }
+    let plan = compile(&objects.snapshot, None);
+    plan.listeners[&listener_id(1)].router.clone().expect("policies")
+}
+
+fn nanoseconds(router: &Router, policies: u64) -> f64 {
+    let mut state = 1_u64;
+    let requests: Vec<(u64, String, String)> = (0..REQUESTS)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let n = (state >> 33) % policies + 1;
+            (n, format!("h{n}.example.com"), format!("/app/{n}/index.html"))
+        })
+        .collect();
+    let route = |(n, host, path): &(u64, String, String)| {
+        let request = RequestView {
+            host: host.as_bytes(),
+            path: path.as_bytes(),
+            query: b"",
+            method: b"GET",
+            headers: &NoHeaders,
+            source: IpAddr::from([192, 0, 2, 1]),
+        };
+        let found = router.route(black_box(&request)).map(|found| found.policy as u64 + 1);
+        assert!(found.is_some_and(|found| found <= *n), "request {n} went to {found:?}");
+    };
+    requests.iter().for_each(route);
+    let begun = Instant::now();
+    for at in 0..ROUTES {
+        route(&requests[at % REQUESTS]);
+    }
+    begun.elapsed().as_nanos() as f64 / ROUTES as f64
+}
