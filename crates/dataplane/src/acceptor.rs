@@ -126,6 +126,13 @@ async fn rest(worker: &Worker) {
 
 fn begin(door: &Rc<Door>, stream: TcpStream, peer: SocketAddr) {
     let service = door.slot.service();
+    if let Some(acl) = &service.plan.acl
+        && !acl.admits(peer.ip())
+    {
+        // No HTTP answer, no TLS alert: whoever may not connect learns nothing (behaviour/features.md section 11).
+        service.counters.denied.inc();
+        return crate::io::reset_on_close(&stream);
+    }
     service.counters.connections.inc();
     match service.plan.service {
         ServicePlan::Http(_) => {

@@ -54,9 +54,12 @@ struct State {
 
 struct InForce {
     bound: BTreeSet<SocketAddr>,
-    target: Option<Arc<SharedTarget>>,
+    targets: Targets,
     fault: Option<String>,
 }
+
+/// The targets of a listener: of its default pool and of the pools that its policies name.
+type Targets = BTreeMap<TargetId, Arc<SharedTarget>>;
 
 /// How often addresses that could not be listened on are tried again.
 const REBIND_EVERY: Duration = Duration::from_secs(2);
@@ -150,9 +153,9 @@ impl Dataplane {
                 worker.push(Change::Removed(id));
             }
             gone.push(Gone::Listener(id));
-            if let Some(target) = listener.target {
+            for (id, target) in listener.targets {
                 gone.extend(members_gone(&target.plan, None));
-                for_prober.push((target.plan.id, None));
+                for_prober.push((id, None));
             }
         }
         for (count, plan) in changes.set.into_iter().enumerate() {
@@ -189,7 +192,7 @@ impl Dataplane {
         gone: &mut Vec<Gone>,
     ) {
         let former = state.listeners.remove(&plan.id);
-        let (mut bound, former_target) = former.map(|f| (f.bound, f.target)).unwrap_or_default();
+        let (mut bound, former_targets) = former.map(|f| (f.bound, f.targets)).unwrap_or_default();
 
         let wanted: BTreeSet<SocketAddr> = plan.endpoints.iter().map(|endpoint| endpoint.address).collect();
         let closed: Vec<SocketAddr> = bound.difference(&wanted).copied().collect();
@@ -203,27 +206,29 @@ impl Dataplane {
         bound.retain(|address| wanted.contains(address));
         bound.extend(opened.iter().map(|(address, _)| *address));
 
-        let target = plan.default_target.as_ref().map(|target| {
-            let same_pair = former_target.as_ref().filter(|former| former.plan.id == target.id);
-            // A listener that is moved to another pool serves on while the first probes run.
-            let trust = trust || (former_target.is_some() && same_pair.is_none());
-            match same_pair {
+        // A listener that is moved to another pool, or gets one more, serves on while the first probes run.
+        let trust_new = trust || !former_targets.is_empty();
+        let mut targets = Targets::new();
+        for target in plan.default_target.iter().chain(&plan.targets) {
+            targets.entry(target.id).or_insert_with(|| match former_targets.get(&target.id) {
                 Some(same) if Arc::ptr_eq(&same.plan, target) => same.clone(),
                 former => {
+                    let trust = if former.is_some() { trust } else { trust_new };
                     SharedTarget::new(target.clone(), self.0.config.workers, former.map(Arc::as_ref), trust)
                 }
-            }
-        });
-        if let Some(former) = &former_target {
-            gone.extend(members_gone(&former.plan, target.as_ref().map(|target| &*target.plan)));
-            if target.as_ref().is_none_or(|target| target.plan.id != former.plan.id) {
-                for_prober.push((former.plan.id, None));
+            });
+        }
+        for (id, former) in &former_targets {
+            let now = targets.get(id);
+            gone.extend(members_gone(&former.plan, now.map(|target| &*target.plan)));
+            if now.is_none() {
+                for_prober.push((*id, None));
             }
         }
-        if let Some(target) = &target
-            && former_target.as_ref().is_none_or(|former| !Arc::ptr_eq(former, target))
-        {
-            for_prober.push((target.plan.id, Some(target.clone())));
+        for (id, target) in &targets {
+            if former_targets.get(id).is_none_or(|former| !Arc::ptr_eq(former, target)) {
+                for_prober.push((*id, Some(target.clone())));
+            }
         }
 
         for (worker, changes) in for_workers.iter_mut().enumerate().rev() {
@@ -234,10 +239,10 @@ impl Dataplane {
                     Some((*address, sockets.pop()?))
                 })
                 .collect();
-            let (plan, target, closed) = (plan.clone(), target.clone(), closed.clone());
-            changes.push(Change::Listener { plan, target, opened, closed });
+            let targets = targets.values().cloned().collect();
+            changes.push(Change::Listener { plan: plan.clone(), targets, opened, closed: closed.clone() });
         }
-        state.listeners.insert(plan.id, InForce { bound, target, fault });
+        state.listeners.insert(plan.id, InForce { bound, targets, fault });
     }
 
     /// Gives every worker an order.

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use plan::{ListenerPlan, ServicePlan};
+use plan::{ListenerPlan, ServicePlan, TargetPlan};
 use telemetry::ListenerCounters;
 
 use crate::{http::Inserted, target::Target};
@@ -15,22 +15,35 @@ use crate::{http::Inserted, target::Target};
 pub(crate) struct Service {
     pub(crate) plan: Arc<ListenerPlan>,
     pub(crate) counters: Arc<ListenerCounters>,
+    /// Where traffic goes that nothing sends elsewhere.
     pub(crate) target: Option<Rc<Target>>,
+    /// The targets that policies name, as in the plan.
+    pub(crate) targets: Box<[Rc<Target>]>,
     /// What an HTTP listener writes into requests.
     pub(crate) inserted: Inserted,
 }
 
 impl Service {
+    /// The service of a plan; `targets` are those that the plan names, in any order.
     pub(crate) fn new(
         plan: Arc<ListenerPlan>,
         counters: Arc<ListenerCounters>,
-        target: Option<Rc<Target>>,
+        targets: &[Rc<Target>],
     ) -> Rc<Self> {
+        let find = |plan: &Arc<TargetPlan>| targets.iter().find(|target| target.id() == plan.id).cloned();
+        let target = plan.default_target.as_ref().and_then(find);
+        let named: Box<[_]> = plan.targets.iter().filter_map(find).collect();
+        debug_assert_eq!(named.len(), plan.targets.len(), "every target that the plan names is given");
         let inserted = match &plan.service {
             ServicePlan::Http(http) => Inserted::new(http),
             ServicePlan::Tcp => Inserted::default(),
         };
-        Rc::new(Self { plan, counters, target, inserted })
+        Rc::new(Self { plan, counters, target, targets: named, inserted })
+    }
+
+    /// Every target; one that is the default and a policy's comes twice.
+    pub(crate) fn all_targets(&self) -> impl Iterator<Item = &Rc<Target>> {
+        self.target.iter().chain(&self.targets)
     }
 
     /// Whether connections go on when the listener is deleted: kept HTTP connections do, until they are idle; layer 4 stops at

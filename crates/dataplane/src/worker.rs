@@ -71,7 +71,8 @@ pub(crate) enum Change {
     /// A listener is new or has another plan.
     Listener {
         plan: Arc<ListenerPlan>,
-        target: Option<Arc<SharedTarget>>,
+        /// The targets that the plan names, each once.
+        targets: Vec<Arc<SharedTarget>>,
         /// Sockets to accept from, in addition to those that stay.
         opened: Vec<(SocketAddr, std::net::TcpListener)>,
         /// Addresses to stop accepting from.
@@ -165,8 +166,8 @@ impl Worker {
             let mut drain = false;
             for change in order.changes {
                 match change {
-                    Change::Listener { plan, target, opened, closed } => {
-                        self.set_listener(plan, target, opened, &closed);
+                    Change::Listener { plan, targets, opened, closed } => {
+                        self.set_listener(plan, targets, opened, &closed);
                     }
                     Change::Removed(listener) => self.remove_listener(listener),
                     Change::Drain => drain = true,
@@ -183,24 +184,22 @@ impl Worker {
     fn set_listener(
         self: &Rc<Self>,
         plan: Arc<ListenerPlan>,
-        target: Option<Arc<SharedTarget>>,
+        targets: Vec<Arc<SharedTarget>>,
         opened: Vec<(SocketAddr, std::net::TcpListener)>,
         closed: &[SocketAddr],
     ) {
         let id = plan.id;
         let before = self.slots.borrow().get(&id).map(|listening| listening.slot.service());
-        let target = target.map(|shared| self.set_target(shared));
-        if let Some(stale) = before.as_ref().and_then(|service| service.target.as_ref())
-            && target.as_ref().is_none_or(|target| target.id() != stale.id())
-        {
-            self.targets.borrow_mut().remove(&stale.id());
-            stale.close_idle();
+        let targets: Vec<_> = targets.into_iter().map(|shared| self.set_target(shared)).collect();
+        if let Some(before) = &before {
+            let stale = before.all_targets().filter(|old| targets.iter().all(|new| new.id() != old.id()));
+            stale.for_each(|stale| self.drop_target(stale));
         }
         let counters = match &before {
             Some(service) => service.counters.clone(),
             None => self.registry.listener(id, self.index),
         };
-        let service = Service::new(plan, counters, target);
+        let service = Service::new(plan, counters, &targets);
         let mut slots = self.slots.borrow_mut();
         let listening = slots.entry(id).or_insert_with(|| {
             self.groups.set(self.groups.get().wrapping_add(1));
@@ -230,6 +229,12 @@ impl Worker {
         target
     }
 
+    /// Forgets a target that nothing names any more; exchanges under way keep it to their end.
+    fn drop_target(&self, target: &Target) {
+        self.targets.borrow_mut().remove(&target.id());
+        target.close_idle();
+    }
+
     /// Whether what is open is to end when its present work ends.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.get().is_some()
@@ -252,10 +257,7 @@ impl Worker {
             acceptor.stop();
         }
         let service = listening.slot.service();
-        if let Some(target) = &service.target {
-            self.targets.borrow_mut().remove(&target.id());
-            target.close_idle();
-        }
+        service.all_targets().for_each(|target| self.drop_target(target));
         listening.slot.retire();
         if !service.outlives_its_listener() {
             self.table.wake_group(listening.slot.group());

@@ -8,6 +8,8 @@ use crate::{Counter, Gauge};
 pub struct ListenerCounters {
     /// Connections accepted.
     pub connections: Counter,
+    /// Connections refused by the access control; they do not count as accepted.
+    pub denied: Counter,
     /// Connections open now.
     pub active: Gauge,
     /// Bytes read from clients.

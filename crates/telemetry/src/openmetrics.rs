@@ -30,8 +30,9 @@ fn listeners(page: &mut Page, registry: &Registry, snapshot: &Snapshot) {
         .into_iter()
         .filter_map(|(id, blocks)| Some((listener_labels(snapshot, id)?, blocks)))
         .collect();
-    let counters: [(&str, &str, Of<ListenerCounters>); 8] = [
+    let counters: [(&str, &str, Of<ListenerCounters>); 9] = [
         ("connections", "Connections accepted.", |c| c.connections.value()),
+        ("denied_connections", "Connections refused by the access control.", |c| c.denied.value()),
         ("received_bytes", "Bytes read from clients.", |c| c.bytes_in.value()),
         ("sent_bytes", "Bytes written to clients.", |c| c.bytes_out.value()),
         ("requests", "Requests that ended, by any outcome.", |c| c.requests()),
