@@ -105,3 +105,6 @@ fn check_name(field: &'static str, name: &str) -> Result<(), Error> {
 
 /// huawei/v3.json, `log_group_id`.
 const NAME_MAX: usize = 36;
+
+#[cfg(test)]
+mod tests;

@@ -319,4 +319,6 @@ fn check_idle_timeout(protocol: ListenerProtocol, seconds: u32) -> Result<(), Er
 }
 
 #[cfg(test)]
+mod layer7_tests;
+#[cfg(test)]
 mod tests;

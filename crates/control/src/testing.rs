@@ -1,13 +1,16 @@
 //! A small world to try rules in, without a store: a site, two projects, and after every command a look at what must always hold.
 
+mod invariants;
+mod layer7;
+
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use identity::{Caller, Origin};
 use model::{
     Algorithm, Domain, DomainId, HealthMonitor, IdleTimeout, Listener, LoadBalancer, LoadBalancerId, Member,
     MonitorType, Network, NetworkId, NewHealthMonitor, NewListener, NewLoadBalancer, NewMember, NewPool,
-    Pool, PoolId, PoolProtocol, Port, ProbeInterval, ProbeThreshold, ProbeTimeout, ProjectId, QuotaKey, Role,
-    Snapshot, Subnet, SubnetId, Tag, TargetOverride, Timestamp, Trace, UserId, Weight, Zone,
+    Pool, PoolId, PoolProtocol, Port, ProbeInterval, ProbeThreshold, ProbeTimeout, ProjectId, Role, Snapshot,
+    Subnet, SubnetId, Tag, TargetOverride, Timestamp, Trace, UserId, Weight, Zone,
     health_monitor::{ExpectedStatuses, HttpProbe, ProbeMethod, ProbePath},
     listener::{HttpService, InsertHeaders, Service},
     load_balancer::{Protection, Vip, WafFailure},
@@ -16,12 +19,11 @@ use model::{
 };
 use uuid::Uuid;
 
-use crate::{
-    Error, Site, address,
-    command::Draft,
-    health_monitor, listener, load_balancer,
-    member::{self, claim},
-    pool, quota, relations,
+use crate::{Error, Site, command::Draft, health_monitor, listener, load_balancer, member, pool};
+pub(crate) use layer7::{
+    AUTHORITY, Pair, RSA, SERVER, authority, authority_params, enhanced, entries, https, new_certificate,
+    new_client_ca, new_ip_group, new_policy, new_security_policy, params, prefix, rule, self_signed, to_pool,
+    to_pools, white,
 };
 
 pub(crate) const NETWORK: NetworkId = NetworkId::new(Uuid::from_u128(0x10));
@@ -172,71 +174,6 @@ impl World {
 
     pub(crate) fn monitor(&mut self, pool: PoolId) -> Arc<HealthMonitor> {
         self.run(|draft| health_monitor::create(draft, new_monitor(pool))).unwrap()
-    }
-
-    /// What holds after every command, whatever it was.
-    fn check_invariants(&self) {
-        let mut claims = BTreeMap::new();
-        for lb in self.state.load_balancers().values() {
-            let v4 = lb.vip.map(|vip| (vip.subnet, IpAddr::V4(vip.address)));
-            let v6 = lb.vip_v6.map(|vip| (vip.subnet, IpAddr::V6(vip.address)));
-            for (subnet, at) in v4.into_iter().chain(v6) {
-                claims.insert(address::claim(subnet, at), lb.id.to_string());
-                let subnet = self.state.subnet(subnet).unwrap();
-                assert!(subnet.offers(at) && !subnet.public && subnet.network == lb.network);
-                assert_eq!(
-                    self.state.load_balancer_at(at).unwrap().id,
-                    lb.id,
-                    "a VIP is one load balancer's"
-                );
-            }
-        }
-        for listener in self.state.listeners().values() {
-            let lb = self.state.load_balancer(listener.load_balancer).unwrap();
-            assert_eq!(lb.project, listener.project);
-            claims.insert(listener::port_claim(lb.id, listener.port), listener.id.to_string());
-            if let Some(pool) = listener.default_pool {
-                let pool = self.state.pool(pool).unwrap();
-                assert_eq!(pool.project, listener.project);
-                assert!(pool.network.is_none_or(|network| network == lb.network));
-                let bare = self.state.members_of(pool.id).any(|member| member.subnet.is_none());
-                assert!(!bare || lb.ip_targets, "a load balancer that takes no bare addresses has none");
-            }
-        }
-        for pool in self.state.pools().values() {
-            if let Some(lb) = pool.load_balancer {
-                assert_eq!(self.state.load_balancer(lb).unwrap().project, pool.project);
-            }
-            let servers = relations::load_balancers_of_pool(&self.state, pool);
-            assert!(pool.kind != PoolKind::Any || servers.len() <= 1, "without a type it serves one");
-            for (key, count) in [
-                (QuotaKey::MembersPerPool, self.state.member_count(pool.id)),
-                (QuotaKey::ListenersPerPool, self.state.listeners_using(pool.id).count()),
-            ] {
-                assert!(count as i64 <= quota::limit(&self.state, &self.site, pool.project, key), "{key:?}");
-            }
-        }
-        for member in self.state.members().values() {
-            let pool = self.state.pool(member.pool).unwrap();
-            assert_eq!((pool.project, pool.any_port), (member.project, member.port.is_none()));
-            if let Some(subnet) = member.subnet.map(|subnet| self.state.subnet(subnet).unwrap()) {
-                assert!(subnet.cidr.contains(&member.address) && pool.network == Some(subnet.network));
-            }
-            let fits = match pool.kind {
-                PoolKind::Any => true,
-                PoolKind::Instance => member.subnet.is_some(),
-                PoolKind::Ip => member.subnet.is_none(),
-            };
-            assert!(fits, "a pool with a type has members of that type");
-            claims.insert(claim(member), member.id.to_string());
-        }
-        for monitor in self.state.health_monitors().values() {
-            let pool = self.state.pool(monitor.pool).unwrap();
-            assert_eq!(pool.project, monitor.project);
-            assert!(!pool.any_port || monitor.probe.port.is_some());
-            assert_eq!(self.state.monitor_of(pool.id).unwrap().id, monitor.id, "a pool has one monitor");
-        }
-        assert_eq!(self.claims, claims, "what is claimed is what there is");
     }
 }
 
