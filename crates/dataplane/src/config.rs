@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use telemetry::AccessLogs;
+
 /// Settings of the data plane.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -14,6 +16,8 @@ pub struct Config {
     pub upstream_idle_max: usize,
     /// How long an idle connection to a member is kept.
     pub upstream_idle_timeout: Duration,
+    /// Where requests are written down; by default nowhere.
+    pub access_logs: AccessLogs,
 }
 
 impl Default for Config {
@@ -24,6 +28,7 @@ impl Default for Config {
             connections_max: None,
             upstream_idle_max: 1024,
             upstream_idle_timeout: Duration::from_secs(60),
+            access_logs: AccessLogs::nowhere(),
         }
     }
 }

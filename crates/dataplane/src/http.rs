@@ -18,6 +18,7 @@ mod encoder;
 mod exchange;
 mod flow;
 mod inserted;
+mod log;
 
 use std::{cell::RefCell, net::SocketAddr, rc::Rc};
 
@@ -32,6 +33,7 @@ pub(crate) struct HttpScratch {
     request: RefCell<Headers>,
     response: RefCell<Headers>,
     lines: RefCell<HeaderLines>,
+    drafts: log::Drafts,
     /// `Server: elb`, on every answer (behaviour/errors.md).
     server: HeaderLines,
     limits: Limits,
@@ -45,6 +47,7 @@ impl Default for HttpScratch {
             request: RefCell::new(Headers::new()),
             response: RefCell::new(Headers::new()),
             lines: RefCell::default(),
+            drafts: log::Drafts::default(),
             server,
             limits: Limits::default(),
         }

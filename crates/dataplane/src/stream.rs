@@ -16,7 +16,7 @@ use std::{
 
 use tokio::net::TcpStream;
 
-use crate::io as socket;
+use crate::{io as socket, sys::rtt::rtt_micros};
 
 /// A connection of a client or to a member, as HTTP sees it.
 pub(crate) enum Stream {
@@ -131,6 +131,13 @@ impl Stream {
     pub(crate) fn reset_on_close(&mut self) {
         match self {
             Self::Plain(tcp) => socket::reset_on_close(tcp),
+        }
+    }
+
+    /// The round-trip time of the connection below in microseconds, where it is known.
+    pub(crate) fn rtt_micros(&self) -> Option<u32> {
+        match self {
+            Self::Plain(tcp) => rtt_micros(tcp),
         }
     }
 

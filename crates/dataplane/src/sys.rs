@@ -1,3 +1,4 @@
 //! What needs `unsafe`, and nothing else.
 
+pub(crate) mod rtt;
 pub(crate) mod watched;

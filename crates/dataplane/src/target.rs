@@ -139,6 +139,11 @@ impl Work {
         &self.target.members[usize::from(self.index)]
     }
 
+    /// The target that it was begun in.
+    pub(crate) fn target(&self) -> TargetId {
+        self.target.id()
+    }
+
     pub(crate) fn index(&self) -> MemberIndex {
         self.index
     }

@@ -44,6 +44,7 @@ pub(crate) struct Worker {
     pub(crate) buffers: Buffers,
     pub(crate) pipes: Rc<Pipes>,
     pub(crate) http: HttpScratch,
+    pub(crate) access_log: RefCell<telemetry::access_log::Lane>,
     /// Since when (in ticks) there is no new work, and what is open ends when its present work ends.
     draining: Cell<Option<u32>>,
     slots: RefCell<HashMap<ListenerId, Listening>>,
@@ -131,6 +132,7 @@ impl Worker {
     fn new(index: usize, config: Config, limits: Arc<Limits>, registry: Registry) -> io::Result<Self> {
         Ok(Self {
             index,
+            access_log: RefCell::new(config.access_logs.lane()),
             config,
             limits,
             registry,
@@ -153,6 +155,7 @@ impl Worker {
             let swept = Cell::new(0);
             let each_tick = |table: &Table| {
                 let now = table.now();
+                worker.access_log.borrow_mut().flush();
                 let due = now - swept.get() >= SWEEP_TICKS;
                 if !due && table.taken() > 0 {
                     return true;
@@ -278,6 +281,7 @@ impl Worker {
         while self.table.taken() > 1 {
             seat.pause(Duration::from_millis(1)).await;
         }
+        self.access_log.borrow_mut().flush();
     }
 
     /// Closes connections to members that are not needed; how many are still kept.

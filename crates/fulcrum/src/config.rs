@@ -18,6 +18,7 @@ use std::{
 };
 
 use model::{AccessKeyId, Name, ProjectId, QuotaKey, Secret};
+use telemetry::access_log::Rotation;
 
 pub(crate) use network::{NetworkConfig, SubnetConfig};
 use reader::{Mistake, Mistakes, Section};
@@ -42,6 +43,8 @@ pub(crate) struct Config {
     pub(crate) api: ApiConfig,
     /// How traffic is served.
     pub(crate) dataplane: DataplaneConfig,
+    /// When access log files are put aside, and how many are kept.
+    pub(crate) access_log: Rotation,
     /// Limits of every project that has none of its own, where they differ from the default; -1 is no limit.
     pub(crate) quotas: BTreeMap<QuotaKey, i64>,
     /// Networks that VIPs come from; at least one, each with at least one subnet.
@@ -189,6 +192,7 @@ fn read(mut root: Section<'_, '_>, overrides: &Overrides, mistakes: &Mistakes<'_
     let store = store(root.section("store"), &data);
     let api = api(root.section("api"));
     let dataplane = dataplane(root.section("dataplane"));
+    let access_log = access_log(root.section("access_log"));
     let quotas = quotas(root.section("quotas"));
     let networks = network::read(&mut root);
     let users = user::read(&mut root);
@@ -204,6 +208,7 @@ fn read(mut root: Section<'_, '_>, overrides: &Overrides, mistakes: &Mistakes<'_
         store,
         api,
         dataplane,
+        access_log,
         quotas,
         networks: networks?,
         users,
@@ -277,6 +282,21 @@ fn dataplane(mut section: Section<'_, '_>) -> DataplaneConfig {
     };
     section.finish();
     dataplane
+}
+
+fn access_log(mut section: Section<'_, '_>) -> Rotation {
+    let rotation = Rotation {
+        bytes_max: section
+            .integer("file_mib_max", 1..=65_536)
+            .and_then(|mib| u64::try_from(mib).ok())
+            .map_or(Rotation::default().bytes_max, |mib| mib << 20),
+        kept: section
+            .integer("files_kept", 0..=1000)
+            .and_then(|files| u32::try_from(files).ok())
+            .unwrap_or(Rotation::default().kept),
+    };
+    section.finish();
+    rotation
 }
 
 fn quotas(mut section: Section<'_, '_>) -> BTreeMap<QuotaKey, i64> {

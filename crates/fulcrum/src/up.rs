@@ -20,6 +20,7 @@ use gateway::{Gateway, Operations, Parts};
 use identity::token::TokenKey;
 use model::{Facts, Snapshot, Timestamp};
 use node::Node;
+use telemetry::AccessLogs;
 use tokio::{
     net::TcpListener,
     sync::{oneshot, watch},
@@ -96,6 +97,8 @@ async fn run(config: &Config, demo: bool) -> anyhow::Result<()> {
         _ = signals.next() => tracing::warn!("a second signal: ending at once"),
     }
     traffic.node.save().await;
+    let access_logs = traffic.access_logs.clone();
+    tokio::task::spawn_blocking(move || access_logs.sync()).await.context("the access log's writer")?;
     Ok(())
 }
 
@@ -106,19 +109,25 @@ struct Traffic {
     node: Node,
     facts: watch::Receiver<Arc<Facts>>,
     key: ::store::MasterKey,
+    access_logs: AccessLogs,
 }
 
 impl Traffic {
     async fn start(config: &Config) -> anyhow::Result<Self> {
         let registry = telemetry::Registry::default();
-        let settings =
-            dataplane::Config { workers: config.dataplane.workers, ..dataplane::Config::default() };
+        let access_logs = AccessLogs::start(config.data.join("logs"), config.access_log)
+            .context("the access log's writer cannot start")?;
+        let settings = dataplane::Config {
+            workers: config.dataplane.workers,
+            access_logs: access_logs.clone(),
+            ..dataplane::Config::default()
+        };
         let dataplane =
             dataplane::start(settings, registry.clone(), now).context("the data plane cannot start")?;
         let key = store::master_key(config)?;
         let node = node::Config { last_good: config.data.clone(), key: key.clone(), now };
         let (node, facts) = node::start(node, dataplane.clone()).await;
-        Ok(Self { registry, dataplane, node, facts, key })
+        Ok(Self { registry, dataplane, node, facts, key, access_logs })
     }
 }
 
@@ -189,6 +198,7 @@ async fn prune(store: ::store::Store, keep: u64) {
 
 fn operations(traffic: &Traffic, shown: Arc<OnceLock<::store::Replica>>) -> Operations {
     let (facts, registry) = (traffic.facts.clone(), traffic.registry.clone());
+    let access_logs = traffic.access_logs.clone();
     let (facts_too, shown_too) = (facts.clone(), shown.clone());
     let ready = move || {
         let wanted = shown_too.get().map_or(model::Revision::default(), |replica| replica.now().revision);
@@ -202,7 +212,7 @@ fn operations(traffic: &Traffic, shown: Arc<OnceLock<::store::Replica>>) -> Oper
     let metrics = move || {
         let snapshot = shown.get().map_or_else(|| Arc::new(Snapshot::default()), ::store::Replica::now);
         let facts = facts.borrow().clone();
-        telemetry::render_openmetrics(&registry, &snapshot, &facts)
+        telemetry::render_openmetrics(&registry, &access_logs, &snapshot, &facts)
     };
     Operations { ready: Box::new(ready), metrics: Box::new(metrics) }
 }

@@ -7,16 +7,28 @@ use std::{fmt::Write, sync::Arc};
 
 use model::{Facts, ListenerId, MemberId, Snapshot, TargetId, Verdict};
 
-use crate::{ListenerCounters, MemberCounters, ODDITIES, OwnAnswer, Registry, process::Process};
+use crate::{AccessLogs, ListenerCounters, MemberCounters, ODDITIES, OwnAnswer, Registry, process::Process};
 
 /// All metrics as text. `snapshot` says to whom a listener belongs; `facts` say what is up. A listener that the snapshot does
 /// not have (deleted a moment ago) is left out.
-pub fn render_openmetrics(registry: &Registry, snapshot: &Snapshot, facts: &Facts) -> String {
+pub fn render_openmetrics(
+    registry: &Registry,
+    access_logs: &AccessLogs,
+    snapshot: &Snapshot,
+    facts: &Facts,
+) -> String {
     let mut page = Page(String::with_capacity(16 * 1024));
     listeners(&mut page, registry, snapshot);
     members(&mut page, registry, snapshot);
     health(&mut page, snapshot, facts);
     node(&mut page, facts);
+    let name = page.family(
+        "fulcrum_access_log_",
+        "dropped_records",
+        "counter",
+        "Records of requests that were dropped, because the disk was too slow or refused.",
+    );
+    page.sample(&name, "_total", "", "", access_logs.dropped());
     process(&mut page);
     page.0.push_str("# EOF\n");
     page.0
@@ -253,14 +265,24 @@ mod tests {
 
     #[test]
     fn an_empty_node_still_gives_a_whole_page() {
-        let page = render_openmetrics(&Registry::default(), &Snapshot::default(), &Facts::default());
+        let page = render_openmetrics(
+            &Registry::default(),
+            &AccessLogs::nowhere(),
+            &Snapshot::default(),
+            &Facts::default(),
+        );
         assert!(page.contains("fulcrum_node_applied_revision 0\n"), "{page}");
         assert!(page.ends_with("# EOF\n"));
     }
 
     #[test]
     fn every_line_is_a_comment_or_a_sample_of_the_family_above_it() {
-        let page = render_openmetrics(&Registry::default(), &Snapshot::default(), &Facts::default());
+        let page = render_openmetrics(
+            &Registry::default(),
+            &AccessLogs::nowhere(),
+            &Snapshot::default(),
+            &Facts::default(),
+        );
         let mut family = "";
         for line in page.lines().filter(|line| *line != "# EOF") {
             if let Some(rest) = line.strip_prefix("# TYPE ") {
@@ -281,7 +303,7 @@ mod tests {
         registry.listener(id, 0).connections.add(2);
         registry.listener(id, 1).connections.add(3);
         registry.listener(ListenerId::new(Uuid::from_u128(8)), 0).connections.add(9);
-        let page = render_openmetrics(&registry, &snapshot, &Facts::default());
+        let page = render_openmetrics(&registry, &AccessLogs::nowhere(), &snapshot, &Facts::default());
         let found: Vec<_> =
             page.lines().filter(|l| l.starts_with("fulcrum_listener_connections_total")).collect();
         assert_eq!(found.len(), 1, "{found:?}");

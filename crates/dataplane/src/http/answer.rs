@@ -5,7 +5,10 @@ use std::{future::poll_fn, io::IoSlice, rc::Rc, task::Poll, time::Duration};
 use telemetry::{Outcome, OwnAnswer};
 use wire::h1::{Answer, AnswerBody, HeaderLines, Version, write_answer};
 
-use super::connection::{Connection, request_timeout};
+use super::{
+    connection::{Connection, request_timeout},
+    log::{self, Draft, Ending},
+};
 use crate::{buffer::Pending, service::Service};
 
 /// An answer to be made.
@@ -18,6 +21,8 @@ pub(super) struct Own {
     /// Whether another request may follow: the client wants it and all of this one was read.
     pub(super) keep_alive: bool,
     pub(super) service: Rc<Service>,
+    /// What the access log wants of the request; none: nothing.
+    pub(super) log: Option<Box<Draft>>,
 }
 
 /// The value of `x-router-code` (behaviour/errors.md).
@@ -48,12 +53,13 @@ impl Own {
             head_only: false,
             keep_alive: false,
             service,
+            log: None,
         }
     }
 }
 
 /// Sends an answer; the connection, when it goes on.
-pub(super) async fn send(mut connection: Connection, own: Box<Own>) -> Option<Connection> {
+pub(super) async fn send(mut connection: Connection, mut own: Box<Own>) -> Option<Connection> {
     own.service.counters.record(Outcome::Own(own.answer));
     let worker = connection.door.worker.clone();
     let mut pending = Pending::default();
@@ -73,6 +79,11 @@ pub(super) async fn send(mut connection: Connection, own: Box<Own>) -> Option<Co
             keep_alive: own.keep_alive,
         };
         write_answer(&mut out, &answer);
+        if let Some(draft) = own.log.take() {
+            let head_sent = memchr::memmem::find(&out, b"\r\n\r\n").map_or(out.len(), |end| end + 4) as u64;
+            let ending = Ending { status: own.answer.status(), sent: out.len() as u64, head_sent };
+            log::write(&connection.door, &own.service, connection.peer, &connection.client, draft, &ending);
+        }
         let piece = [IoSlice::new(&out)];
         let written = connection.client.write(&piece).ok()?;
         own.service.counters.bytes_out.add(written as u64);

@@ -143,18 +143,22 @@ impl Connection {
                 };
                 match ended {
                     Ended::Next => {
+                        exchange.write_log(self.peer, &self.client);
                         exchange.finish();
                         self.expect_next();
                     }
                     Ended::Close => {
+                        exchange.write_log(self.peer, &self.client);
                         exchange.finish();
                         return Poll::Ready(Turn::Over);
                     }
                     Ended::Linger => {
+                        exchange.write_log(self.peer, &self.client);
                         exchange.finish();
                         return Poll::Ready(Turn::Linger);
                     }
                     Ended::Reset => {
+                        exchange.write_log(self.peer, &self.client);
                         self.client.reset_on_close();
                         return Poll::Ready(Turn::Over);
                     }
@@ -282,7 +286,9 @@ impl Connection {
     }
 
     /// Relays bytes both ways after the member agreed to another protocol, which [`Tunnel`] proves.
-    async fn tunnel(self, exchange: Box<Exchange>, _agreed: Tunnel) -> Option<Self> {
+    async fn tunnel(self, mut exchange: Box<Exchange>, _agreed: Tunnel) -> Option<Self> {
+        // Its bytes are not the request's or the answer's; the record tells of the agreement.
+        exchange.write_log(self.peer, &self.client);
         let Exchange { service, work, stream, early, .. } = *exchange;
         let Self { door, client, seat, input, _open, .. } = self;
         let idle = service.plan.idle_timeout.max(response_timeout(&service));

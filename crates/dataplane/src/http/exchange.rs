@@ -26,6 +26,7 @@ use super::{
     answer::Own,
     connection::{Connection, request_timeout},
     flow::{Fault, Flow},
+    log::Draft,
 };
 use crate::{
     acceptor::Door,
@@ -44,6 +45,9 @@ pub(super) struct Exchange {
     version: Version,
     /// Whether the client's connection goes on afterwards.
     keep_alive: bool,
+    /// What the access log wants of it; none: nothing.
+    pub(super) log: Option<Box<Draft>>,
+    logged: Logged,
     /// Which coding the client takes, where the listener compresses; none: it does not, or the client is of HTTP/1.0.
     compression: Option<Option<ContentCoding>>,
     /// Whether the client waits for `100 Continue` with its body.
@@ -63,6 +67,17 @@ pub(super) struct Exchange {
     /// Whether the member's connection may be kept.
     reusable: bool,
     tunnel: Option<Tunnel>,
+}
+
+/// What is added up for the access log.
+#[derive(Clone, Copy, Default)]
+struct Logged {
+    /// Bytes sent to the client.
+    sent: u64,
+    /// How many of them are the head of the response.
+    head_sent: u64,
+    /// The status of the record.
+    status: u16,
 }
 
 /// How far the request is.
@@ -135,6 +150,9 @@ impl Exchange {
                 }
                 if self.up.uncounted.1 > 0 {
                     (self.attempt.connecting, self.attempt.sent) = (false, true);
+                    if let Some(log) = &mut self.log {
+                        log.connected();
+                    }
                 }
                 ready!(sent).ok();
             }
@@ -176,7 +194,7 @@ impl Exchange {
     }
 
     /// The deadline is over. `Ok`: another attempt is under way.
-    fn expire(&mut self, connection: &Connection) -> Result<(), Ended> {
+    fn expire(&mut self, connection: &mut Connection) -> Result<(), Ended> {
         if self.attempt.connecting {
             return self.failed(connection, Attempt::ConnectFailed, OwnAnswer::GatewayTimeout);
         }

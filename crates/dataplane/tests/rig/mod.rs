@@ -43,8 +43,11 @@ impl Rig {
     }
 
     pub fn with_workers(workers: usize) -> Self {
+        Self::with_config(Config { workers, ..Config::default() })
+    }
+
+    pub fn with_config(config: Config) -> Self {
         let registry = telemetry::Registry::default();
-        let config = Config { workers, ..Config::default() };
         let now = || {
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
             Timestamp::from_millis(since.as_millis() as i64)

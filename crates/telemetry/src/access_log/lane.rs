@@ -3,16 +3,16 @@
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering::Relaxed},
-    mpsc::{SyncSender, TrySendError},
+    mpsc::SyncSender,
 };
 
 use model::LoadBalancerId;
 
-use super::{Record, record::Clock};
+use super::{Record, record::Clock, writer::Message};
 
 /// Where a worker writes its records. It belongs to one worker, which must [`Lane::flush`] it now and then.
 pub struct Lane {
-    to: Option<SyncSender<Lines>>,
+    to: Option<SyncSender<Message>>,
     dropped: Arc<AtomicU64>,
     clock: Clock,
     /// A buffer per load balancer that was written to since the last flush. They are few, and the one in use stands first.
@@ -32,7 +32,7 @@ const SEND_BYTES: usize = 48 * 1024;
 const BUFFER_BYTES: usize = 64 * 1024;
 
 impl Lane {
-    pub(super) fn new(to: Option<SyncSender<Lines>>, dropped: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(to: Option<SyncSender<Message>>, dropped: Arc<AtomicU64>) -> Self {
         Self { to, dropped, clock: Clock::default(), open: Vec::new() }
     }
 
@@ -66,12 +66,10 @@ impl Lane {
     }
 
     fn send(&self, lines: Lines) {
-        let sent = match &self.to {
-            Some(to) => to.try_send(lines),
-            None => Err(TrySendError::Disconnected(lines)),
-        };
-        if let Err(TrySendError::Full(lines) | TrySendError::Disconnected(lines)) = sent {
-            self.dropped.fetch_add(lines.count, Relaxed);
+        let count = lines.count;
+        let sent = self.to.as_ref().is_some_and(|to| to.try_send(Message::Lines(lines)).is_ok());
+        if !sent {
+            self.dropped.fetch_add(count, Relaxed);
         }
     }
 }

@@ -2,15 +2,16 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     fs::{self, File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
-    thread::{self, JoinHandle},
+    thread,
 };
 
 use model::LoadBalancerId;
@@ -36,9 +37,29 @@ impl Default for Rotation {
 /// The access logs of this process. Clones share one writer.
 #[derive(Clone)]
 pub struct AccessLogs {
-    to: Option<SyncSender<Lines>>,
+    to: Option<SyncSender<Message>>,
     dropped: Arc<AtomicU64>,
-    writer: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+/// What goes to the writer.
+pub(super) enum Message {
+    /// To be appended.
+    Lines(Lines),
+    /// To be answered when all before was written.
+    Sync(SyncSender<()>),
+}
+
+impl fmt::Debug for AccessLogs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessLogs").field("dropped", &self.dropped()).finish_non_exhaustive()
+    }
+}
+
+impl Default for AccessLogs {
+    /// Logs that go nowhere.
+    fn default() -> Self {
+        Self::nowhere()
+    }
 }
 
 /// Buffers that may wait for the disk, of at most 64 KiB and one line each.
@@ -51,14 +72,13 @@ impl AccessLogs {
         let dropped = Arc::new(AtomicU64::new(0));
         let files =
             Files { directory, rotation, open: HashMap::new(), dropped: dropped.clone(), failing: false };
-        let writer =
-            thread::Builder::new().name("access-log".to_owned()).spawn(move || files.write_all_of(&queue))?;
-        Ok(Self { to: Some(to), dropped, writer: Arc::new(Mutex::new(Some(writer))) })
+        thread::Builder::new().name("access-log".to_owned()).spawn(move || files.write_all_of(&queue))?;
+        Ok(Self { to: Some(to), dropped })
     }
 
     /// Logs that go nowhere: every record counts as dropped.
     pub fn nowhere() -> Self {
-        Self { to: None, dropped: Arc::default(), writer: Arc::default() }
+        Self { to: None, dropped: Arc::default() }
     }
 
     /// The end of a worker.
@@ -71,12 +91,15 @@ impl AccessLogs {
         self.dropped.load(Relaxed)
     }
 
-    /// Waits until all that was sent is written. All lanes and other clones must be gone, as they keep the writer waiting for more.
-    pub fn finish(mut self) {
-        self.to = None;
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // A writer that panicked has told so by itself.
-        let _ended = writer.map(JoinHandle::join);
+    /// Waits until all that lanes have sent so far is written. Blocks.
+    pub fn sync(&self) {
+        let (done, written) = sync_channel(1);
+        if let Some(to) = &self.to
+            && to.send(Message::Sync(done)).is_ok()
+        {
+            // A writer that is gone has nothing left to write.
+            let _gone = written.recv();
+        }
     }
 }
 
@@ -99,8 +122,16 @@ struct Log {
 const FILES_OPEN_MAX: usize = 256;
 
 impl Files {
-    fn write_all_of(mut self, queue: &Receiver<Lines>) {
-        while let Ok(lines) = queue.recv() {
+    fn write_all_of(mut self, queue: &Receiver<Message>) {
+        while let Ok(message) = queue.recv() {
+            let lines = match message {
+                Message::Lines(lines) => lines,
+                Message::Sync(done) => {
+                    // Whoever asked may have stopped waiting.
+                    let _gone = done.send(());
+                    continue;
+                }
+            };
             match self.append(&lines) {
                 Ok(()) => self.failing = false,
                 Err(error) => {
@@ -188,7 +219,7 @@ mod tests {
         }
         drop(lanes);
         assert_eq!(logs.dropped(), 0);
-        logs.finish();
+        logs.sync();
         for id in ids {
             let text = read(&dir.path().join(format!("logs/{id}.log")));
             assert_eq!(text.lines().count(), 500);
@@ -206,7 +237,7 @@ mod tests {
             lane.write(&super::super::Record { status: 200 + turn, ..record() });
         }
         let path = dir.path().join(format!("{}.log", record().load_balancer));
-        logs.finish();
+        logs.sync();
         let newest = read(&path);
         let older = read(&dir.path().join(format!("{}.log.1", record().load_balancer)));
         let oldest = read(&dir.path().join(format!("{}.log.2", record().load_balancer)));
@@ -229,8 +260,7 @@ mod tests {
         let mut lane = logs.lane();
         lane.write(&record());
         drop(lane);
-        let dropped = logs.dropped.clone();
-        logs.finish();
-        assert_eq!(dropped.load(Relaxed), 1);
+        logs.sync();
+        assert_eq!(logs.dropped(), 1);
     }
 }

@@ -6,7 +6,7 @@ use telemetry::{Attempt, OwnAnswer};
 
 use super::{Ended, Exchange, UpState};
 use crate::{
-    http::{answer::RouterCode, connection::Connection},
+    http::{answer::RouterCode, connection::Connection, log::Draft},
     service::Service,
     stream::Stream,
     target::{Target, Tried, Unserved, Work},
@@ -38,11 +38,14 @@ impl Exchange {
     /// An attempt failed before anything of a response was seen. `Ok`: another is under way.
     pub(super) fn failed(
         &mut self,
-        connection: &Connection,
+        connection: &mut Connection,
         attempt: Attempt,
         answer: OwnAnswer,
     ) -> Result<(), Ended> {
         self.work.member().counters.record(attempt);
+        if let Some(log) = &mut self.log {
+            log.over(answer.status());
+        }
         let stale = self.attempt.kept && attempt == Attempt::Broken && self.early.is_empty();
         let untouched = !self.attempt.sent;
         let repeatable = (untouched || !self.replay.is_empty()) && self.early.is_empty();
@@ -56,7 +59,7 @@ impl Exchange {
         let pending = self.up.pending().take();
         let bytes = if untouched { &pending } else { &replay };
         let pieces = [IoSlice::new(bytes)];
-        match open(&self.service, target, connection.peer, &mut self.tried, true, &pieces) {
+        match open(&self.service, target, connection.peer, &mut self.tried, true, &pieces, &mut self.log) {
             Ok(opened) => {
                 self.service.counters.retries.inc();
                 self.up.pending().keep(&door.worker.buffers, &pieces, opened.written);
@@ -91,6 +94,7 @@ pub(super) fn open(
     tried: &mut Tried,
     fresh: bool,
     pieces: &[IoSlice<'_>],
+    log: &mut Option<Box<Draft>>,
 ) -> Result<Opened, Refused> {
     loop {
         let work = match target.begin(client.ip(), tried) {
@@ -106,8 +110,14 @@ pub(super) fn open(
             // A kept connection that fails at once has taken nothing.
             if let Ok(written) = stream.write(pieces) {
                 let state = State { connecting: false, kept: true, sent: written > 0 };
+                if let Some(log) = log {
+                    log.attempt(work.target().pool, member.plan.address);
+                }
                 return Ok(Opened { work, stream, written, state });
             }
+        }
+        if let Some(log) = log {
+            log.attempt(work.target().pool, member.plan.address);
         }
         let opened = Stream::connect(member.plan.address).and_then(|mut stream| {
             stream.send_at_once();
@@ -122,6 +132,9 @@ pub(super) fn open(
             Err(error) => {
                 tracing::debug!(member = %member.plan.address, %error, "cannot reach a member");
                 member.counters.record(Attempt::ConnectFailed);
+                if let Some(log) = log {
+                    log.over(OwnAnswer::BadGateway.status());
+                }
                 let retry = match &service.plan.service {
                     plan::ServicePlan::Http(http) => http.member_retry,
                     plan::ServicePlan::Tcp => false,

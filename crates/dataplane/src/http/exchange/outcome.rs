@@ -1,10 +1,18 @@
 //! How an exchange ends, and where that is counted.
 
+use std::net::SocketAddr;
+
 use telemetry::{Attempt, Outcome, OwnAnswer};
 use wire::h1::MethodKind;
 
-use super::{Ended, Exchange};
-use crate::http::answer::{Own, RouterCode};
+use super::{Ended, Exchange, Logged};
+use crate::{
+    http::{
+        answer::{Own, RouterCode},
+        log::{self, Ending},
+    },
+    stream::Stream,
+};
 
 impl Exchange {
     /// The client's request is at fault: it is answered, if no answer has begun.
@@ -22,8 +30,12 @@ impl Exchange {
         Ended::Reset
     }
 
-    pub(super) fn own(&self, answer: OwnAnswer, router_code: Option<RouterCode>) -> Ended {
+    pub(super) fn own(&mut self, answer: OwnAnswer, router_code: Option<RouterCode>) -> Ended {
+        if let Some(log) = &mut self.log {
+            log.received = self.up.read;
+        }
         Ended::Own(Own {
+            log: self.log.take(),
             answer,
             router_code,
             version: self.version,
@@ -33,9 +45,22 @@ impl Exchange {
         })
     }
 
-    pub(super) fn record(&self, outcome: Outcome, attempt: Attempt) {
+    pub(super) fn record(&mut self, outcome: Outcome, attempt: Attempt) {
+        self.logged.status = match outcome {
+            Outcome::Answered(status) => status,
+            Outcome::Own(answer) => answer.status(),
+            Outcome::ClientGone => CLIENT_GONE,
+        };
         self.service.counters.record(outcome);
         self.work.member().counters.record(attempt);
+    }
+
+    /// Writes the request down, where that is wanted. To be called once, when it has ended.
+    pub(in crate::http) fn write_log(&mut self, peer: SocketAddr, client: &Stream) {
+        let Some(mut draft) = self.log.take() else { return };
+        draft.received = self.up.read;
+        let Logged { sent, head_sent, status } = self.logged;
+        log::write(&self.door, &self.service, peer, client, draft, &Ending { status, sent, head_sent });
     }
 
     /// Counts bytes; whether any moved since the last time.
@@ -47,6 +72,10 @@ impl Exchange {
         listener.bytes_out.add(to_client);
         member.bytes_in.add(from_member);
         member.bytes_out.add(to_member);
+        self.logged.sent += to_client;
         from_client | to_member | from_member | to_client != 0
     }
 }
+
+/// The status of a record whose client went away before the answer was complete (behaviour/errors.md).
+const CLIENT_GONE: u16 = 499;

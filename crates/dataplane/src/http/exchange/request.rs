@@ -13,7 +13,7 @@ use wire::h1::{
 };
 
 use super::{
-    Ended, Exchange, UpState,
+    Ended, Exchange, Logged, UpState,
     attempt::{Opened, open},
 };
 use crate::{
@@ -43,15 +43,16 @@ impl Exchange {
         let keep_alive = head.keep_alive() && kept && !last;
         let version = head.version();
         service.counters.bytes_in.add(head.len() as u64);
+        let mut log = service.plan.access_log.is_some().then(|| worker.http.drafts.begin(&head));
         let bodiless = matches!(head.framing(), Framing::None | Framing::Length(0));
-        let own = |(answer, router_code), rest: &[u8], connection: &mut Connection| {
+        let own = |(answer, router_code), rest: &[u8], connection: &mut Connection, log| {
             if bodiless && !rest.is_empty() {
                 keep(worker, &mut connection.input, rest);
             }
             let head_only = head.method_kind() == MethodKind::Head;
             // What follows a CONNECT may be meant for its tunnel.
             let keep_alive = keep_alive && bodiless && head.method_kind() != MethodKind::Connect;
-            Own { answer, router_code, version, head_only, keep_alive, service: service.clone() }
+            Own { answer, router_code, version, head_only, keep_alive, service: service.clone(), log }
         };
         let early = match (head.method_kind(), head.framing(), &service.target) {
             (MethodKind::Connect, ..) => Some((OwnAnswer::NotImplemented, None)),
@@ -62,22 +63,22 @@ impl Exchange {
             _ => None,
         };
         if let Some(early) = early {
-            return Err(own(early, rest, connection));
+            return Err(own(early, rest, connection, log));
         }
         let Some(target) = &service.target else {
-            return Err(own((OwnAnswer::NotFound, Some(RouterCode::NoPool)), rest, connection));
+            return Err(own((OwnAnswer::NotFound, Some(RouterCode::NoPool)), rest, connection, log));
         };
 
         let mut out = worker.buffers.head.borrow_mut();
         out.clear();
         let Ok(wire) = write_head(&mut out, connection, &service, &head) else {
-            return Err(own((OwnAnswer::BadRequest, None), rest, connection));
+            return Err(own((OwnAnswer::BadRequest, None), rest, connection, log));
         };
         let compression = compression(&service, &head);
         let mut up = Flow::new(Body::for_request(head.framing()), Transfer::Relay);
         let (mut tried, mut opened, mut refused) = (Tried::default(), None, (OwnAnswer::BadRequest, None));
         let begun = up.begin(worker, &mut out, rest, |pieces, _all| {
-            match open(&service, target, connection.peer, &mut tried, false, pieces) {
+            match open(&service, target, connection.peer, &mut tried, false, pieces, &mut log) {
                 Ok(open) => Ok(opened.insert(open).written),
                 Err(why) => {
                     refused = why;
@@ -86,14 +87,16 @@ impl Exchange {
             }
         });
         let (Ok(mut taken), Some(mut opened)) = (begun, opened) else {
-            return Err(own(refused, rest, connection));
+            return Err(own(refused, rest, connection, log));
         };
         let mut up_state = UpState::Open;
         if !up.is_read() {
             match up.feed(worker, &rest[taken..], &mut opened.stream) {
                 Ok(more) => taken += more,
                 Err(Fault::Sink | Fault::Source) => up_state = UpState::Refused,
-                Err(Fault::Malformed(_)) => return Err(own((OwnAnswer::BadRequest, None), rest, connection)),
+                Err(Fault::Malformed(_)) => {
+                    return Err(own((OwnAnswer::BadRequest, None), rest, connection, log));
+                }
             }
         }
         if taken < rest.len() && up_state == UpState::Open {
@@ -107,6 +110,8 @@ impl Exchange {
         drop(out);
         let Opened { work, stream, state, .. } = opened;
         let exchange = Self {
+            log,
+            logged: Logged::default(),
             compression,
             door,
             service,

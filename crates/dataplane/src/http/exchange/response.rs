@@ -134,6 +134,10 @@ impl Exchange {
         let how = ResponseOut { downstream: self.version, keep_alive, recode: encoder.is_some(), edits };
         let delivery = write_response(&mut out, head, &how);
         self.status = head.status();
+        self.logged.head_sent = out.len() as u64;
+        if let Some(log) = &mut self.log {
+            log.answered(head.status());
+        }
         self.keep_alive = delivery.keep_alive;
         self.reusable = head.keep_alive();
         self.tunnel = head.tunnel();
