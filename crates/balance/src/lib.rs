@@ -7,7 +7,9 @@
 //! and one [`Picker`] per worker. The prober feeds [`Health::after`] and writes verdicts into the table; a worker asks
 //! [`Picker::pick`] for each piece of new work and tells `Connections` when it begins and ends.
 //!
-//! What it does not do: it keeps no sticky sessions, no slow start, and it remembers no flows.
+//! Before that, [`Stickiness`] may know the member of a client that was here before, and [`WeightedPools`] the pool of a request.
+//!
+//! What it does not do: no slow start, and it remembers no flows.
 
 pub mod connections;
 pub mod health;
@@ -18,6 +20,8 @@ pub mod mix;
 pub mod probe_schedule;
 pub mod round_robin;
 pub mod selection;
+pub mod stickiness;
+pub mod weighted_pools;
 
 pub use connections::Connections;
 pub use health::{Health, Probe, Step, Thresholds};
@@ -27,6 +31,8 @@ pub use maglev::{Maglev, member_key};
 pub use probe_schedule::ProbeSchedule;
 pub use round_robin::{RoundRobin, Start};
 pub use selection::{MemberIndex, PickContext, Picker, Placement};
+pub use stickiness::{Stick, Stickiness, StickyKey};
+pub use weighted_pools::{Dice, WeightedPools};
 
 /// Most members that a group can have: an index is a `u16`, and one value of it stands for "none".
 /// Far above every quota (500 by default, behaviour/features.md section 12).

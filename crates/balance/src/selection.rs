@@ -5,7 +5,9 @@
 //! "All-down forwarding"; `pool_health.minimum_healthy_member_count` = 1). A member of weight 0 counts neither as healthy nor as
 //! a way out: it would get no work anyhow.
 //!
-//! What is not here yet and has its place: stickiness asks before [`Picker::pick`], slow start changes the weights.
+//! Stickiness asks before [`Picker::pick`], by [`Picker::pick_by`], so that the same members count for it.
+//!
+//! What is not here yet and has its place: slow start changes the weights.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -89,6 +91,23 @@ impl Picker {
         picked
     }
 
+    /// A choice by something else than the pool's algorithm, such as [`crate::Stickiness`], among those whom [`Picker::pick`] would
+    /// take; weights apart. `choose` is given who these are, and asked again with all untried members where nobody healthy is
+    /// left and the pool uses all then.
+    pub fn pick_by<T>(
+        &self,
+        context: &PickContext<'_>,
+        mut choose: impl FnMut(&dyn Fn(usize) -> bool) -> Option<T>,
+    ) -> Option<T> {
+        let untried = |member: usize| !context.tried.iter().any(|&tried| usize::from(tried) == member);
+        let healthy = |member: usize| context.health.is_usable(member);
+        let chosen = choose(&|member| healthy(member) && untried(member));
+        if chosen.is_none() && self.all_down_forward && !self.any_working(healthy) {
+            return choose(&untried);
+        }
+        chosen
+    }
+
     fn choose(&mut self, context: &PickContext<'_>, usable: impl Fn(usize) -> bool) -> Option<MemberIndex> {
         let picked = match &mut self.choice {
             Choice::RoundRobin(turn) => turn.pick(usable),
@@ -108,7 +127,7 @@ impl Picker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::member_key;
+    use crate::{Stickiness, StickyKey, member_key};
 
     const START: Start = Start { worker: 0, workers: 1 };
 
@@ -170,6 +189,35 @@ mod tests {
             ("a group without members", &[], &[], true, &[], &[]),
         ] {
             assert_eq!(Group::new(weights, healthy).picked(forward, tried), expect, "{why}");
+        }
+    }
+
+    #[test]
+    fn another_choice_is_among_the_same_members() {
+        for (why, weights, healthy, forward, tried) in [
+            ("all healthy", &[1, 1, 1][..], &[0, 1, 2][..], false, &[][..]),
+            ("unhealthy", &[1, 1, 1], &[0, 2], false, &[]),
+            ("weight 0", &[1, 0, 1], &[0, 1, 2], true, &[]),
+            ("tried", &[1, 1, 1], &[0, 1, 2], false, &[1]),
+            ("nobody healthy", &[1, 1], &[], false, &[]),
+            ("nobody healthy, forward to all", &[1, 1, 0], &[], true, &[]),
+            ("the healthy one was tried", &[1, 1], &[0], true, &[0]),
+        ] {
+            let group = Group::new(weights, healthy);
+            let ids = (0..).map(|n| [n; 16]).zip(group.weights.iter().copied());
+            let stickiness = Stickiness::new(&StickyKey::new([1; 32]), [0; 16], ids);
+            let picker = Picker::new(Placement::RoundRobin, &group.weights, forward, START, None);
+            let mut picked: Vec<_> = (0..200u8)
+                .filter_map(|n| {
+                    let client = IpAddr::from([192, 0, 2, n]);
+                    let (health, connections) = (&group.health, &group.connections);
+                    let context = PickContext { client, tried, health, connections };
+                    picker.pick_by(&context, |usable| stickiness.by_source(client, usable))
+                })
+                .collect();
+            picked.sort_unstable();
+            picked.dedup();
+            assert_eq!(picked, group.picked(forward, tried), "{why}");
         }
     }
 
