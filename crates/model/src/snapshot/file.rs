@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AccessLog, Certificate, HealthMonitor, IpGroup, Listener, LoadBalancer, Member, Object, Policy, Pool,
-    Revision, Rule, SecurityPolicy, Snapshot,
+    Quota, Revision, Rule, SecurityPolicy, Snapshot,
 };
 
 /// The form in which a snapshot is written to a file: the data plane's objects only, no identities.
@@ -42,6 +42,9 @@ pub struct DataPlaneSnapshot {
     /// See [`Snapshot::access_logs`].
     #[serde(default)]
     pub access_logs: Vec<Arc<AccessLog>>,
+    /// See [`Snapshot::quotas`]: policies over their quota are not applied.
+    #[serde(default)]
+    pub quotas: Vec<Arc<Quota>>,
 }
 
 impl From<&Snapshot> for DataPlaneSnapshot {
@@ -59,6 +62,7 @@ impl From<&Snapshot> for DataPlaneSnapshot {
             security_policies: snapshot.security_policies.values().cloned().collect(),
             ip_groups: snapshot.ip_groups.values().cloned().collect(),
             access_logs: snapshot.access_logs.values().cloned().collect(),
+            quotas: snapshot.quotas.values().cloned().collect(),
         }
     }
 }
@@ -77,6 +81,7 @@ impl From<DataPlaneSnapshot> for Snapshot {
         file.security_policies.into_iter().for_each(|o| snapshot.put(Object::SecurityPolicy(o)));
         file.ip_groups.into_iter().for_each(|o| snapshot.put(Object::IpGroup(o)));
         file.access_logs.into_iter().for_each(|o| snapshot.put(Object::AccessLog(o)));
+        file.quotas.into_iter().for_each(|o| snapshot.put(Object::Quota(o)));
         snapshot
     }
 }
