@@ -120,11 +120,17 @@ mod objects;
 mod tests {
     use super::*;
 
+    use model::{
+        Action, Compare, RuleSubject, TlsVersion,
+        listener::{AccessMode, Service},
+    };
+
     use super::objects::{Objects, listener_id, pool_id};
 
     #[test]
     fn a_change_concerns_only_the_listeners_that_depend_on_it() {
-        // Listeners 1 and 2 of load balancer 1 use pool 1, listener 3 of load balancer 2 uses pool 2.
+        // Listeners 1 and 2 of load balancer 1 use pool 1, listener 3 of load balancer 2 uses pool 2; listener 4 of it is HTTPS.
+        // Policy 1 of listener 3 goes to pools 4 and 5, policy 2 of listener 2 to listener 1.
         let mut objects = Objects::default();
         for (id, load_balancer, pool) in [(1, 1, 1), (2, 1, 1), (3, 2, 2)] {
             objects.load_balancer(load_balancer, |_| ());
@@ -133,20 +139,57 @@ mod tests {
             objects.listener(id, load_balancer, Some(pool), |_| ());
         }
         objects.pool(3, |_| ());
+        objects.pool(4, |_| ());
+        objects.pool(5, |_| ());
+        objects.member(5, 5, |_| ());
+        objects.policy(1, 3, |policy| policy.action = objects::forward_and_mirror(4, 5));
+        objects.rule(1, 1, RuleSubject::Path, Compare::Prefix, "/a");
+        objects.policy(2, 2, |policy| policy.action = Action::ToListener(listener_id(1)));
+        (1..=4).for_each(|n| objects.certificate(n, "a.example.com", |_| ()));
+        objects.security_policy(1, TlsVersion::V12, "AES128-SHA");
+        (1..=2).for_each(|n| objects.ip_group(n, &["10.0.0.0/8"]));
+        objects.listener(4, 2, None, |listener| {
+            let mut https = objects::https(1, &[2]);
+            https.tls.client_ca = Some(objects::certificate_id(3));
+            https.tls.security_policy = Some(objects::security_policy_id(1));
+            listener.service = Service::Https(https.into());
+            listener.access = Some(objects::access(AccessMode::White, &[1]));
+        });
+        objects.access_log(1, 1, "topic");
         type Change = fn(&mut Objects);
         for (why, change, expect) in [
             ("nothing", (|_| ()) as Change, &[][..]),
             ("an equal object written anew", |o| o.member(2, 2, |_| ()), &[]),
             ("a listener", |o| o.listener(3, 2, Some(2), |l| l.admin_up = false), &[3]),
-            ("a listener's pool", |o| o.listener(1, 1, Some(3), |_| ()), &[1]),
+            ("a listener's pool", |o| o.listener(1, 1, Some(3), |_| ()), &[1, 2]),
             ("a new listener", |o| o.listener(9, 1, None, |_| ()), &[9]),
-            ("a load balancer", |o| o.load_balancer(1, |l| l.admin_up = false), &[1, 2]),
+            ("a load balancer", |o| o.load_balancer(2, |l| l.admin_up = false), &[3, 4]),
             ("a pool", |o| o.pool(2, |p| p.all_down_forward = true), &[3]),
             ("a pool that nobody uses", |o| o.pool(3, |p| p.all_down_forward = true), &[]),
             ("a new member", |o| o.member(7, 1, |_| ()), &[1, 2]),
             ("a member that is gone", |o| o.remove_member(2), &[3]),
             ("a member that moved to another pool", |o| o.member(2, 1, |_| ()), &[1, 2, 3]),
             ("a health monitor", |o| o.monitor(1, 1, |_| ()), &[1, 2]),
+            ("a pool of a policy", |o| o.pool(4, |p| p.admin_up = false), &[3]),
+            ("a member of a mirror", |o| o.remove_member(5), &[3]),
+            ("a redirect's listener, and who redirects", |o| o.remove_listener(1), &[1, 2]),
+            ("a policy", |o| o.policy(1, 3, |p| p.faulty = true), &[3]),
+            ("a policy that moved", |o| o.policy(1, 1, |_| ()), &[1, 3]),
+            ("a policy that is gone", |o| o.remove_policy(1), &[3]),
+            ("a rule", |o| o.rule(1, 1, RuleSubject::Path, Compare::Prefix, "/b"), &[3]),
+            ("a rule that is gone", |o| o.remove_rule(1), &[3]),
+            ("a rule of no policy", |o| o.rule(9, 9, RuleSubject::Path, Compare::Prefix, "/b"), &[]),
+            ("a certificate", |o| o.certificate(1, "b.example.com", |_| ()), &[4]),
+            ("one by name", |o| o.certificate(2, "b.example.com", |_| ()), &[4]),
+            ("an authority", |o| o.certificate(3, "b.example.com", |_| ()), &[4]),
+            ("a certificate that nobody shows", |o| o.certificate(4, "b.example.com", |_| ()), &[]),
+            ("a security policy", |o| o.security_policy(1, TlsVersion::V11, "AES128-SHA"), &[4]),
+            ("an IP group", |o| o.ip_group(1, &["::/0"]), &[4]),
+            ("an IP group that nobody names", |o| o.ip_group(2, &["::/0"]), &[]),
+            ("an access log", |o| o.access_log(1, 1, "other"), &[1, 2]),
+            ("an access log that moved", |o| o.access_log(1, 2, "topic"), &[1, 2, 3, 4]),
+            ("an access log that is gone", |o| o.remove_access_log(1), &[1, 2]),
+            ("how many policies there may be", |o| o.policies_max(0), &[2, 3]),
         ] {
             let mut changed = objects.clone();
             change(&mut changed);

@@ -11,9 +11,11 @@ use model::{
     ProbeTimeout, ProjectId, Quota, QuotaKey, Rule, RuleId, RuleSubject, Secret, SecurityPolicy,
     SecurityPolicyId, Snapshot, SubnetId, SystemSecurityPolicy, Timestamp, TlsVersion, Weight,
     health_monitor::{ExpectedStatuses, HttpProbe, ProbeMethod, ProbePath},
-    listener::{HttpService, HttpsService, InsertHeaders, Service, SniMatch, TlsService},
+    listener::{
+        AccessControl, AccessMode, HttpService, HttpsService, InsertHeaders, Service, SniMatch, TlsService,
+    },
     load_balancer::{Protection, Vip, WafFailure},
-    policy::{FixedResponse, Forward, HeaderEdits},
+    policy::{Extras, FixedResponse, Forward, HeaderEdits, Mirror},
     pool::{IpVersion, PoolKind},
     rule::Condition,
     target::ProbeSettings,
@@ -350,6 +352,18 @@ pub(crate) fn https(certificate: u64, by_name: &[u64]) -> HttpsService {
 /// To one pool.
 pub(crate) fn forward(pool: u64) -> Action {
     Action::Forward(Forward { pool: Some(pool_id(pool)), ..Forward::default() })
+}
+
+/// To one pool, with a copy to another.
+pub(crate) fn forward_and_mirror(pool: u64, mirror: u64) -> Action {
+    let mirror = Mirror { pools: vec![pool_id(mirror)], body: true };
+    let extras = Extras { mirror: Some(mirror), ..Extras::default() };
+    Action::Forward(Forward { pool: Some(pool_id(pool)), extras, ..Forward::default() })
+}
+
+/// An access control that is on.
+pub(crate) fn access(mode: AccessMode, groups: &[u64]) -> AccessControl {
+    AccessControl { groups: groups.iter().copied().map(ip_group_id).collect(), enabled: true, mode }
 }
 
 /// A TCP probe with the console's numbers (behaviour/features.md section 8).

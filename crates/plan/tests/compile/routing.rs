@@ -114,11 +114,11 @@ fn the_url_matching_table_of_the_guides_holds_in_both_orders() {
     }
 }
 
+/// A comparison with a value, or no rule.
+type OneRule = Option<(Compare, &'static str)>;
+
 /// Policies of one host rule or none and one path rule or none, in the order of their making.
-fn by_host_and_path(
-    with_priorities: bool,
-    policies: &[(Option<(Compare, &str)>, Option<(Compare, &str)>)],
-) -> Objects {
+fn by_host_and_path(with_priorities: bool, policies: &[(OneRule, OneRule)]) -> Objects {
     let mut objects = world(with_priorities);
     for (n, (host, path)) in (1..).zip(policies) {
         objects.policy(n, 1, |policy| policy.priority = with_priorities.then(|| Priority::of(n as u16)));
