@@ -7,7 +7,8 @@
 //! and one [`Picker`] per worker. The prober feeds [`Health::after`] and writes verdicts into the table; a worker asks
 //! [`Picker::pick`] for each piece of new work and tells `Connections` when it begins and ends.
 //!
-//! Before that, [`Stickiness`] may know the member of a client that was here before, and [`WeightedPools`] the pool of a request.
+//! Before that, [`Stickiness`] may know the member of a client that was here before, and [`WeightedPools`] the pool of a request;
+//! [`RateLimiter`] says whether a request is let through at all.
 //!
 //! What it does not do: no slow start, and it remembers no flows.
 
@@ -18,6 +19,7 @@ pub mod least_connections;
 pub mod maglev;
 pub mod mix;
 pub mod probe_schedule;
+pub mod rate_limit;
 pub mod round_robin;
 pub mod selection;
 pub mod stickiness;
@@ -29,6 +31,7 @@ pub use health_table::HealthTable;
 pub use least_connections::LeastConnections;
 pub use maglev::{Maglev, member_key};
 pub use probe_schedule::ProbeSchedule;
+pub use rate_limit::{Admission, RateLimiter};
 pub use round_robin::{RoundRobin, Start};
 pub use selection::{MemberIndex, PickContext, Picker, Placement};
 pub use stickiness::{Stick, Stickiness, StickyKey};
