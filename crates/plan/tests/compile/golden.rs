@@ -8,18 +8,26 @@ use serde_json::json;
 
 /// What must be shown; a folder more or less is a failure, so that none is lost by mistake.
 const BEHAVIOURS: &[&str] = &[
+    "access-control-in-three-states",
+    "access-log-of-http-listeners",
     "admin-down-load-balancer-leaves-no-listener",
     "admin-down-member-is-not-there",
     "admin-down-monitor-does-not-probe",
     "admin-down-pool-is-no-target",
+    "advanced-policies-with-extras-in-order-of-priority",
     "any-port-pool-uses-the-listeners-port",
+    "certificates-that-cannot-be-read-are-faults",
     "http-listener-with-pool",
+    "https-listener-with-certificates-by-name",
     "ipv6-member-and-vip",
     "listener-overrides-settings-of-its-pool",
     "listener-without-pool",
     "member-of-weight-0-stays",
     "monitor-with-its-own-port",
+    "plain-policies-without-the-faulty-one",
+    "pool-with-stickiness",
     "pool-without-monitor",
+    "redirect-to-a-listener-is-alone",
     "two-listeners-share-a-pool",
 ];
 

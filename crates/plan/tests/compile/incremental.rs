@@ -2,11 +2,18 @@
 
 use std::sync::Arc;
 
-use model::{Algorithm, Kind, Object, Port, Revision, Snapshot, Weight, listener::Service};
+use model::{
+    Action, Algorithm, Compare, Kind, ListenerId, Object, Port, Priority, Revision, RuleSubject, Snapshot,
+    TlsVersion, Weight,
+    listener::{AccessMode, Service},
+};
 use plan::{Plan, compile};
 use proptest::prelude::*;
 
-use crate::objects::{Objects, listener_id, probe};
+use crate::objects::{
+    Objects, access, certificate_id, enhanced, forward, forward_and_mirror, https, listener_id, probe,
+    security_policy_id,
+};
 
 /// One edit of a small world; numbers are small so that objects refer to each other, or to what is not there.
 #[derive(Clone, Debug)]
@@ -37,6 +44,22 @@ enum Edit {
         n: u64,
         variant: u8,
     },
+    Policy {
+        n: u64,
+        listener: u64,
+        variant: u8,
+    },
+    Rule {
+        n: u64,
+        policy: u64,
+        value: usize,
+    },
+    /// What listeners refer to: a certificate, a security policy, an IP group, an access log, a quota.
+    Referred {
+        what: u8,
+        n: u64,
+        variant: u8,
+    },
     Remove {
         kind: usize,
         n: usize,
@@ -48,20 +71,36 @@ enum Edit {
     },
 }
 
-const KINDS: [Kind; 5] = [Kind::LoadBalancer, Kind::Listener, Kind::Pool, Kind::Member, Kind::HealthMonitor];
+const KINDS: [Kind; 12] = [
+    Kind::LoadBalancer,
+    Kind::Listener,
+    Kind::Pool,
+    Kind::Member,
+    Kind::HealthMonitor,
+    Kind::Policy,
+    Kind::Rule,
+    Kind::Certificate,
+    Kind::SecurityPolicy,
+    Kind::IpGroup,
+    Kind::AccessLog,
+    Kind::Quota,
+];
 
 fn edit() -> impl Strategy<Value = Edit> {
     prop_oneof![
         2 => (0..3u64, prop::bool::weighted(0.8), prop::bool::weighted(0.8))
             .prop_map(|(n, admin_up, vip)| Edit::LoadBalancer { n, admin_up, vip }),
-        4 => (0..5u64, 0..4u64, prop::option::weighted(0.8, 0..4u64), 0..6u8)
+        4 => (0..5u64, 0..4u64, prop::option::weighted(0.8, 0..4u64), 0..10u8)
             .prop_map(|(n, load_balancer, pool, variant)| Edit::Listener { n, load_balancer, pool, variant }),
         3 => (0..3u64, 0..5u8).prop_map(|(n, variant)| Edit::Pool { n, variant }),
         4 => (0..8u64, 0..4u64, 0..3u16, 0..3u8)
             .prop_map(|(n, pool, weight, variant)| Edit::Member { n, pool, weight, variant }),
         2 => (0..3u64, 0..3u8).prop_map(|(n, variant)| Edit::Monitor { n, variant }),
-        2 => (0..5usize, any::<usize>()).prop_map(|(kind, n)| Edit::Remove { kind, n }),
-        1 => (0..5usize, any::<usize>()).prop_map(|(kind, n)| Edit::Rewrite { kind, n }),
+        4 => (0..5u64, 0..5u64, 0..8u8).prop_map(|(n, listener, variant)| Edit::Policy { n, listener, variant }),
+        3 => (0..6u64, 0..5u64, 0..4usize).prop_map(|(n, policy, value)| Edit::Rule { n, policy, value }),
+        4 => (0..5u8, 0..3u64, 0..3u8).prop_map(|(what, n, variant)| Edit::Referred { what, n, variant }),
+        2 => (0..KINDS.len(), any::<usize>()).prop_map(|(kind, n)| Edit::Remove { kind, n }),
+        1 => (0..KINDS.len(), any::<usize>()).prop_map(|(kind, n)| Edit::Rewrite { kind, n }),
     ]
 }
 
@@ -78,7 +117,16 @@ fn carry_out(objects: &mut Objects, edit: Edit) {
                 2 => listener.service = Service::Tcp,
                 3 => listener.target.algorithm = Some(Algorithm::SourceIp),
                 4 => listener.target.member_port = Some(Port::of(9)),
-                _ => listener.target.monitor = Some(model::target::MonitorOverride::Off),
+                5 => listener.target.monitor = Some(model::target::MonitorOverride::Off),
+                6 => listener.service = enhanced(),
+                7 => listener.service = Service::Https(https(0, &[1, 2]).into()),
+                8 => {
+                    let mut https = https(1, &[0]);
+                    https.tls.client_ca = Some(certificate_id(2));
+                    https.tls.security_policy = Some(security_policy_id(0));
+                    listener.service = Service::Https(https.into());
+                }
+                _ => listener.access = Some(access(AccessMode::White, &[0, 1])),
             });
         }
         Edit::Pool { n, variant } => objects.pool(n, |pool| match variant {
@@ -101,6 +149,35 @@ fn carry_out(objects: &mut Objects, edit: Edit) {
             1 => monitor.admin_up = false,
             _ => monitor.probe.port = Some(Port::of(7)),
         }),
+        Edit::Policy { n, listener, variant } => objects.policy(n, listener, |policy| match variant {
+            0 => {}
+            1 => policy.faulty = true,
+            2 => policy.priority = Some(Priority::of(10 - n as u16)),
+            3 => policy.action = Action::ToListener(listener_id(n)),
+            4..=6 => policy.action = forward(u64::from(variant) - 4),
+            _ => policy.action = forward_and_mirror(n % 3, (n + 1) % 3),
+        }),
+        Edit::Rule { n, policy, value } => {
+            let value = ["/", "/a", "/a/b", "/.*"][value];
+            let compare = if n < 3 { Compare::Regex } else { Compare::Prefix };
+            objects.rule(n, policy, RuleSubject::Path, compare, value);
+        }
+        Edit::Referred { what, n, variant } => match what {
+            0 => objects.certificate(n, ["a.com", "*.a.com", "b.com"][usize::from(variant)], |certificate| {
+                if variant == 2 {
+                    certificate.pem.clear();
+                }
+            }),
+            1 => objects.security_policy(
+                n,
+                TlsVersion::V12,
+                ["AES128-SHA", "AES256-SHA"][usize::from(variant) % 2],
+            ),
+            2 => objects.ip_group(n, &["10.0.0.0/8", "::/0", "192.0.2.1"][..usize::from(variant)]),
+            // A load balancer has one log at most.
+            3 => objects.access_log(n, n, ["a", "b", "c"][usize::from(variant)]),
+            _ => objects.policies_max(i64::from(variant) * 2 - 1),
+        },
         Edit::Remove { kind, n } => {
             if let Some(object) = nth(objects, kind, n) {
                 objects.snapshot.remove(&object.key());
@@ -128,6 +205,13 @@ fn rewritten(object: Object) -> Object {
         Object::Pool(o) => (*o).clone().into(),
         Object::Member(o) => (*o).clone().into(),
         Object::HealthMonitor(o) => (*o).clone().into(),
+        Object::Policy(o) => (*o).clone().into(),
+        Object::Rule(o) => (*o).clone().into(),
+        Object::Certificate(o) => (*o).clone().into(),
+        Object::SecurityPolicy(o) => (*o).clone().into(),
+        Object::IpGroup(o) => (*o).clone().into(),
+        Object::AccessLog(o) => (*o).clone().into(),
+        Object::Quota(o) => (*o).clone().into(),
         other => other,
     }
 }
@@ -136,13 +220,40 @@ fn rewritten(object: Object) -> Object {
 fn assert_shared(before: &Plan, after: &Plan) {
     for (id, new) in &after.listeners {
         let Some(old) = before.listeners.get(id) else { continue };
-        assert_eq!(old == new, Arc::ptr_eq(old, new), "listener {id}");
+        assert_same_memory(Some(old), Some(new), "listener", id);
+        assert_same_memory(old.tls.as_ref(), new.tls.as_ref(), "TLS", id);
+        assert_same_memory(old.acl.as_ref(), new.acl.as_ref(), "access control", id);
+        assert_same_memory(old.router.as_ref(), new.router.as_ref(), "router", id);
+        assert_same_memory(old.access_log.as_ref(), new.access_log.as_ref(), "access log", id);
+        assert_same_memory(old.default_target.as_ref(), new.default_target.as_ref(), "target", id);
+        for target in &new.targets {
+            let was = old.default_target.iter().chain(&old.targets).find(|was| was.id == target.id);
+            assert_same_memory(was, Some(target), "target of a policy", id);
+        }
+        for policy in &new.policies {
+            let was = old.policies.iter().find(|was| was.id == policy.id);
+            assert_same_memory(was, Some(policy), "policy", id);
+        }
+        let tls = |listener: &plan::ListenerPlan| listener.tls.clone();
+        let (old_tls, new_tls) = (tls(old), tls(new));
+        for certificate in new_tls.iter().flat_map(|tls| &tls.certificates) {
+            let mut all = old_tls.iter().flat_map(|tls| &tls.certificates);
+            assert_same_memory(
+                all.find(|was| was.id == certificate.id),
+                Some(certificate),
+                "certificate",
+                id,
+            );
+        }
         let (Some(old), Some(new)) = (&old.default_target, &new.default_target) else { continue };
-        assert_eq!(old == new, Arc::ptr_eq(old, new), "target of {id}");
         let (Some(old), Some(new)) = (&old.maglev, &new.maglev) else { continue };
-        let tables_differ = old != new;
-        assert!(tables_differ || Arc::ptr_eq(old, new), "lookup table of {id}");
+        assert!(old != new || Arc::ptr_eq(old, new), "lookup table of {id}");
     }
+}
+
+fn assert_same_memory<T: PartialEq>(old: Option<&Arc<T>>, new: Option<&Arc<T>>, what: &str, id: &ListenerId) {
+    let (Some(old), Some(new)) = (old, new) else { return };
+    assert_eq!(old == new, Arc::ptr_eq(old, new), "{what} of {id}");
 }
 
 proptest! {
