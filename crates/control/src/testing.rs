@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::{Error, Site, command::Draft, health_monitor, listener, load_balancer, member, pool};
 pub(crate) use layer7::{
-    AUTHORITY, Pair, RSA, SERVER, authority, authority_params, enhanced, entries, https, new_certificate,
+    AUTHORITY, RSA, SERVER, authority, authority_params, enhanced, entries, https, new_certificate,
     new_client_ca, new_ip_group, new_policy, new_security_policy, params, prefix, rule, self_signed, to_pool,
     to_pools, white,
 };

@@ -6,19 +6,14 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use model::{Action, Compare, Kind, Object, Policy, PolicyId, RuleSubject, Snapshot};
+use model::{Action, Compare, Kind, Object, Policy, PolicyId, Rule, RuleSubject};
 
 use crate::{Error, command::Draft};
 
 /// Marks a policy that was made or changed as faulty, or takes the mark away, and answers the policy as it is then.
 pub(crate) fn settle(draft: &mut Draft<'_>, id: PolicyId) -> Result<Arc<Policy>, Error> {
     let policy = draft.state.policy(id).cloned().ok_or_else(|| Error::not_found(Kind::Policy, id))?;
-    let conditions = conditions(&draft.state, &policy);
-    let twin = |other: &Arc<Policy>| {
-        other.id != id && !other.faulty && self::conditions(&draft.state, other) == conditions
-    };
-    // Without conditions a policy is not finished yet, and nothing tells it apart from others that are not either.
-    let faulty = conditions.is_some() && draft.state.policies_of(policy.listener).any(twin);
+    let faulty = has_twin(draft, &policy);
     if faulty == policy.faulty {
         return Ok(policy);
     }
@@ -27,33 +22,49 @@ pub(crate) fn settle(draft: &mut Draft<'_>, id: PolicyId) -> Result<Arc<Policy>,
     Ok(settled)
 }
 
-/// What a policy looks for, however it is written; none: nothing.
-#[derive(PartialEq, Eq)]
-enum Conditions {
-    /// All requests, as redirects to a listener do.
-    All,
-    /// Requests that keep these.
-    Rules(BTreeSet<(RuleSubject, Compare, Option<String>, BTreeSet<String>)>),
+fn has_twin(draft: &Draft<'_>, policy: &Policy) -> bool {
+    let takes_all = |policy: &Policy| matches!(policy.action, Action::ToListener(_));
+    let mut others =
+        draft.state.policies_of(policy.listener).filter(|other| other.id != policy.id && !other.faulty);
+    if takes_all(policy) {
+        return others.any(|other| takes_all(other));
+    }
+    let conditions = |id| draft.state.rules_of(id).map(|rule| Condition::of(rule));
+    let mut own: Vec<_> = conditions(policy.id).collect();
+    own.sort_unstable();
+    // Without conditions a policy is not finished yet, and nothing tells it apart from others that are not either. Of the others
+    // most differ in their first rule, so that is looked at before all are sorted.
+    let same = |other: &Arc<Policy>| {
+        let first = conditions(other.id).next();
+        first.is_some_and(|first| own.binary_search(&first).is_ok()) && {
+            let mut theirs: Vec<_> = conditions(other.id).collect();
+            theirs.sort_unstable();
+            theirs == own
+        }
+    };
+    !own.is_empty() && others.any(same)
 }
 
-fn conditions(state: &Snapshot, policy: &Policy) -> Option<Conditions> {
-    if matches!(policy.action, Action::ToListener(_)) {
-        return Some(Conditions::All);
+/// What a rule asks for, however it is written: hosts and names of headers have no case, and values no order.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Condition {
+    subject: RuleSubject,
+    compare: Compare,
+    key: Option<String>,
+    values: BTreeSet<String>,
+}
+
+impl Condition {
+    fn of(rule: &Rule) -> Self {
+        let key = rule.key().map(|key| match rule.subject {
+            RuleSubject::Header => key.to_ascii_lowercase(),
+            _ => key.to_owned(),
+        });
+        let value = |value: &str| match (rule.subject, rule.compare) {
+            (RuleSubject::Host, Compare::Equal) => value.to_ascii_lowercase(),
+            _ => value.to_owned(),
+        };
+        let values = rule.values().map(value).collect();
+        Self { subject: rule.subject, compare: rule.compare, key, values }
     }
-    let rules: BTreeSet<_> = state
-        .rules_of(policy.id)
-        .map(|rule| {
-            // Hosts and names of headers are compared without regard to case.
-            let key = rule.key().map(|key| match rule.subject {
-                RuleSubject::Header => key.to_ascii_lowercase(),
-                _ => key.to_owned(),
-            });
-            let value = |value: &str| match (rule.subject, rule.compare) {
-                (RuleSubject::Host, Compare::Equal) => value.to_ascii_lowercase(),
-                _ => value.to_owned(),
-            };
-            (rule.subject, rule.compare, key, rule.values().map(value).collect())
-        })
-        .collect();
-    (!rules.is_empty()).then_some(Conditions::Rules(rules))
 }
