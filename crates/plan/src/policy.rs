@@ -278,3 +278,116 @@ fn url_redirect(redirect: &UrlRedirect, captures: bool) -> UrlRedirectPlan {
         query: parse(&redirect.query),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use model::policy::HeaderEdits;
+
+    use super::*;
+    use crate::template::Captures;
+
+    fn values<'a>(captures: &'a Captures, query: &'a str) -> TemplateValues<'a> {
+        TemplateValues {
+            protocol: "http",
+            host: b"www.example.com",
+            port: 8080,
+            path: b"/old/page",
+            query: query.as_bytes(),
+            captures,
+        }
+    }
+
+    /// A redirect with the API's defaults but for what a row says.
+    fn redirect(protocol: &str, host: &str, port: &str, path: &str, query: &str) -> UrlRedirectPlan {
+        let or = |text: &str, default: &str| if text.is_empty() { default } else { text }.to_owned();
+        let redirect = UrlRedirect {
+            protocol: or(protocol, "${protocol}"),
+            host: or(host, "${host}"),
+            port: or(port, "${port}"),
+            path: or(path, "${path}"),
+            query: or(query, "${query}"),
+            status: 302,
+            headers: HeaderEdits::default(),
+        };
+        url_redirect(&redirect, true)
+    }
+
+    #[test]
+    fn a_redirect_leads_where_its_parts_say() {
+        let mut captures = Captures::default();
+        captures.set(1, 5..9);
+        for (why, plan, query, expect) in [
+            ("defaults", redirect("", "", "", "", ""), "a=1", "http://www.example.com:8080/old/page?a=1"),
+            ("no query", redirect("", "", "", "", ""), "", "http://www.example.com:8080/old/page"),
+            (
+                "HTTPS on its own port",
+                redirect("HTTPS", "", "443", "", ""),
+                "",
+                "https://www.example.com/old/page",
+            ),
+            (
+                "HTTP on its own port",
+                redirect("HTTP", "", "80", "", ""),
+                "",
+                "http://www.example.com/old/page",
+            ),
+            (
+                "HTTPS on another's",
+                redirect("HTTPS", "", "80", "", ""),
+                "",
+                "https://www.example.com:80/old/page",
+            ),
+            ("a group", redirect("", "", "80", "/new/$1", ""), "", "http://www.example.com/new/page"),
+            ("a path without slash", redirect("", "", "80", "x", ""), "", "http://www.example.com/x"),
+            (
+                "a query that grows",
+                redirect("", "", "80", "", "${query}&name=x"),
+                "a=1",
+                "http://www.example.com/old/page?a=1&name=x",
+            ),
+            (
+                "from nothing",
+                redirect("", "", "80", "", "${query}&name=x"),
+                "",
+                "http://www.example.com/old/page?name=x",
+            ),
+            (
+                "another host",
+                redirect("", "m.${host}", "80", "", ""),
+                "",
+                "http://m.www.example.com/old/page",
+            ),
+        ] {
+            let mut out = b"Location: ".to_vec();
+            plan.location(&values(&captures, query), &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), format!("Location: {expect}"), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_redirect_to_a_listener_keeps_everything_but_scheme_and_port() {
+        for (port, query, expect) in [
+            (443, "a=1", "https://www.example.com/old/page?a=1"),
+            (8443, "", "https://www.example.com:8443/old/page"),
+        ] {
+            let mut out = Vec::new();
+            ListenerRedirectPlan { port }.location(&values(&Captures::default(), query), &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), expect);
+        }
+    }
+
+    #[test]
+    fn numbers_drawn_evenly_give_each_pool_its_share() {
+        let pools = [(4, 0), (7, 2), (5, 0), (6, 3)].map(|(target, share)| PoolShare { target, share });
+        let plan = ForwardPlan {
+            pools: pools.to_vec(),
+            shares: 5,
+            stickiness: None,
+            rewrite: None,
+            cors: None,
+            mirror: None,
+        };
+        let drawn: Vec<_> = (0..6).map(|number| plan.pool_at(number)).collect();
+        assert_eq!(drawn, [Some(7), Some(7), Some(6), Some(6), Some(6), None]);
+    }
+}
