@@ -16,13 +16,17 @@ use objects::{Objects, enhanced, listener_id};
 const ROUTES: usize = 1_000_000;
 const REQUESTS: usize = 4096;
 
-struct NoHeaders;
+/// `X-Tenant` with this value.
+struct Tenant<'a>(&'a str);
 
-impl HeaderLookup for NoHeaders {
-    fn any(&self, _name: &str, _test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
-        false
+impl HeaderLookup for Tenant<'_> {
+    fn any(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        name == "x-tenant" && test(self.0.as_bytes())
     }
 }
+
+/// A request's policy, host, path and tenant.
+type Request = (u64, String, String, String);
 
 /// Makes the rules of policy `n`, whose request is that of [`request_of`].
 type Rules = fn(&mut Objects, u64);
@@ -47,6 +51,9 @@ fn main() {
         }),
         ("path expression", |objects, n| {
             objects.rule(n, n, RuleSubject::Path, Compare::Regex, &format!(r"/app/{n}/[a-z]+\.html"));
+        }),
+        ("value of a header", |objects, n| {
+            objects.rule_of(n, n, RuleSubject::Header, Compare::Equal, Some("X-Tenant"), &[&n.to_string()]);
         }),
     ];
     println!("{:<28} {:>12} {:>12} {:>12} {:>12}", "ns per route", "10", "10,000", "10 prio", "10,000 prio");
@@ -86,20 +93,20 @@ fn router(policies: u64, priorities: bool, rules: Rules) -> Arc<Router> {
 
 fn nanoseconds(router: &Router, policies: u64) -> f64 {
     let mut state = 1_u64;
-    let requests: Vec<(u64, String, String)> = (0..REQUESTS)
+    let requests: Vec<Request> = (0..REQUESTS)
         .map(|_| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let n = (state >> 33) % policies + 1;
-            (n, format!("h{n}.example.com"), format!("/app/{n}/index.html"))
+            (n, format!("h{n}.example.com"), format!("/app/{n}/index.html"), n.to_string())
         })
         .collect();
-    let route = |(n, host, path): &(u64, String, String)| {
+    let route = |(n, host, path, tenant): &Request| {
         let request = RequestView {
             host: host.as_bytes(),
             path: path.as_bytes(),
             query: b"",
             method: b"GET",
-            headers: &NoHeaders,
+            headers: &Tenant(tenant),
             source: IpAddr::from([192, 0, 2, 1]),
         };
         let found = router.route(black_box(&request)).map(|found| found.policy as u64 + 1);

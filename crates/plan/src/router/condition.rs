@@ -14,8 +14,9 @@ pub(super) struct Condition {
     tests: Vec<Test>,
 }
 
-#[derive(Debug)]
-enum Subject {
+/// What is looked at.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Subject {
     Host,
     Path,
     Method,
@@ -71,23 +72,51 @@ impl Condition {
 
     /// `host`: the request's, in lower case and without port.
     pub(super) fn holds(&self, request: &RequestView<'_>, host: &[u8]) -> bool {
-        let fits = |text: &[u8]| self.tests.iter().any(|test| test.fits(text));
         match &self.subject {
-            Subject::Host => fits(host),
-            Subject::Path => fits(request.path),
-            Subject::Method => fits(request.method),
-            Subject::Header(name) => request.headers.any(name, &mut |value| fits(value)),
-            Subject::Query(key) => {
-                pairs(request.query, b'&').any(|(name, value)| name == key.as_bytes() && fits(value))
-            }
-            Subject::Cookie(key) => request.headers.any("cookie", &mut |cookies| {
-                pairs(cookies, b';')
-                    .any(|(name, value)| name.trim_ascii() == key.as_bytes() && fits(value.trim_ascii()))
-            }),
             Subject::Source => {
                 let source = request.source.to_canonical();
                 self.tests.iter().any(|test| test.has(source))
             }
+            subject => subject.any(request, host, &mut |text| self.tests.iter().any(|test| test.fits(text))),
+        }
+    }
+
+    pub(super) fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// The values, one of which the subject must have; none: it is compared in other ways, too.
+    pub(super) fn texts(&self) -> Option<impl Iterator<Item = &[u8]>> {
+        let text = |test: &'_ Test| matches!(test, Test::Text(_));
+        let texts = self.tests.iter().filter_map(|test| match test {
+            Test::Text(text) => Some(&**text),
+            Test::Glob(_) | Test::Prefix(_) | Test::Pattern(_) | Test::Source(_) => None,
+        });
+        self.tests.iter().all(text).then_some(texts)
+    }
+}
+
+impl Subject {
+    /// Whether one of its values in a request passes a test; a source has none.
+    pub(super) fn any(
+        &self,
+        request: &RequestView<'_>,
+        host: &[u8],
+        test: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> bool {
+        match self {
+            Self::Host => test(host),
+            Self::Path => test(request.path),
+            Self::Method => test(request.method),
+            Self::Header(name) => request.headers.any(name, test),
+            Self::Query(key) => {
+                pairs(request.query, b'&').any(|(name, value)| name == key.as_bytes() && test(value))
+            }
+            Self::Cookie(key) => request.headers.any("cookie", &mut |cookies| {
+                pairs(cookies, b';')
+                    .any(|(name, value)| name.trim_ascii() == key.as_bytes() && test(value.trim_ascii()))
+            }),
+            Self::Source => false,
         }
     }
 }

@@ -5,7 +5,12 @@ use std::{
     sync::Arc,
 };
 
-use super::{pattern::Pattern, prefixes::PrefixIndex};
+use super::{
+    candidates::{Asked, Candidates, Entry},
+    condition::Condition,
+    pattern::Pattern,
+    prefixes::PrefixIndex,
+};
 
 /// Which paths some policies are for.
 #[derive(Clone, Debug)]
@@ -18,29 +23,19 @@ pub(super) enum PathKey {
     Pattern(Arc<Pattern>),
 }
 
-/// A policy at a place in the order in which policies are looked at.
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
-    /// Its place; smaller wins.
-    pub(super) rank: u32,
-    /// Its index among the router's policies.
-    pub(super) policy: u32,
-    /// What the path must match.
-    pub(super) pattern: Option<Arc<Pattern>>,
-}
-
 /// Entries by path.
 #[derive(Debug)]
 pub(super) struct PathIndex {
-    /// Entries in order of rank.
-    exact: HashMap<Box<[u8]>, Vec<Entry>>,
-    /// Entries in order of rank.
-    prefixes: PrefixIndex<Vec<Entry>>,
+    exact: HashMap<Box<[u8]>, Candidates>,
+    prefixes: PrefixIndex<Candidates>,
     first_rank: u32,
 }
 
 impl PathIndex {
-    pub(super) fn new(entries: impl IntoIterator<Item = (PathKey, Entry)>) -> Self {
+    pub(super) fn new(
+        entries: impl IntoIterator<Item = (PathKey, Entry)>,
+        conditions: &[Vec<Condition>],
+    ) -> Self {
         let mut exact: HashMap<Box<[u8]>, Vec<Entry>> = HashMap::new();
         let mut prefixes: BTreeMap<Vec<u8>, Vec<Entry>> = BTreeMap::new();
         let mut first_rank = u32::MAX;
@@ -57,11 +52,14 @@ impl PathIndex {
                 }
             }
         }
-        exact
-            .values_mut()
-            .chain(prefixes.values_mut())
-            .for_each(|entries| entries.sort_by_key(|entry| entry.rank));
-        Self { exact, prefixes: PrefixIndex::new(prefixes), first_rank }
+        let candidates = |entries| Candidates::new(entries, conditions);
+        Self {
+            exact: exact.into_iter().map(|(path, entries)| (path, candidates(entries))).collect(),
+            prefixes: PrefixIndex::new(
+                prefixes.into_iter().map(|(prefix, entries)| (prefix, candidates(entries))),
+            ),
+            first_rank,
+        }
     }
 
     /// The smallest rank of its entries.
@@ -69,23 +67,15 @@ impl PathIndex {
         self.first_rank
     }
 
-    /// The entry of the smallest rank below `bound` whose path fits and for which `holds` says yes.
-    pub(super) fn find(
-        &self,
-        path: &[u8],
-        mut bound: u32,
-        mut holds: impl FnMut(&Entry) -> bool,
-    ) -> Option<&Entry> {
+    /// The entry of the smallest rank below `bound` that the request meets.
+    pub(super) fn find(&self, mut bound: u32, asked: &Asked<'_>) -> Option<&Entry> {
+        let path = asked.request.path;
         let mut found = None;
         let exact = if self.exact.is_empty() { None } else { self.exact.get(path) };
-        for entries in exact.into_iter().chain(self.prefixes.of(path)) {
-            let better = entries.iter().take_while(|entry| entry.rank < bound);
-            let mut fitting = better.filter(|entry| {
-                entry.pattern.as_ref().is_none_or(|pattern| pattern.matches(path)) && holds(entry)
-            });
-            if let Some(entry) = fitting.next() {
-                bound = entry.rank;
-                found = Some(entry);
+        for candidates in exact.into_iter().chain(self.prefixes.of(path)) {
+            if let Some(better) = candidates.find(bound, asked) {
+                bound = better.rank;
+                found = Some(better);
             }
         }
         found

@@ -574,7 +574,7 @@ proptest! {
     #[test]
     fn the_router_answers_as_the_documents_say(
         with_priorities in any::<bool>(),
-        policies in prop::collection::vec((prop::collection::vec(rule(), 0..4), prop::bool::weighted(0.1), any::<u8>()), 0..12),
+        policies in prop::collection::vec((prop::collection::vec(rule(), 0..4), prop::bool::weighted(0.1), any::<u8>()), 0..20),
         requests in prop::collection::vec(request(), 1..12),
     ) {
         let mut objects = world(with_priorities);
