@@ -10,22 +10,28 @@
 //!
 //! Sources: huawei/v3.json, huawei/behaviours.md.
 
+pub(crate) mod access_log;
 pub(crate) mod answer;
 pub(crate) mod call;
+pub(crate) mod certificate;
 #[cfg(test)]
 mod contract;
 pub(crate) mod errors;
 pub(crate) mod fields;
 pub(crate) mod flavor;
 pub(crate) mod health_monitor;
+pub(crate) mod ip_group;
 pub(crate) mod later;
 pub(crate) mod list;
 pub(crate) mod listener;
 pub(crate) mod load_balancer;
 pub(crate) mod marks;
 pub(crate) mod member;
+pub(crate) mod policy;
 pub(crate) mod pool;
 pub(crate) mod quota;
+pub(crate) mod rule;
+pub(crate) mod security_policy;
 pub(crate) mod statuses;
 pub(crate) mod versions;
 pub(crate) mod zone;
@@ -112,6 +118,85 @@ fn operations() -> Vec<Operation> {
             "/v3/{project_id}/elb/healthmonitors/{healthmonitor_id}",
             health_monitor::delete,
         ),
+        Operation::new(GET, "/v3/{project_id}/elb/l7policies", policy::list),
+        Operation::new(POST, "/v3/{project_id}/elb/l7policies", policy::create),
+        Operation::new(
+            POST,
+            "/v3/{project_id}/elb/l7policies/batch-update-priority",
+            policy::priorities::update,
+        ),
+        Operation::new(GET, "/v3/{project_id}/elb/l7policies/rules", rule::all::list),
+        Operation::new(GET, "/v3/{project_id}/elb/l7policies/{l7policy_id}", policy::show),
+        Operation::new(PUT, "/v3/{project_id}/elb/l7policies/{l7policy_id}", policy::update),
+        Operation::new(DELETE, "/v3/{project_id}/elb/l7policies/{l7policy_id}", policy::delete),
+        Operation::new(GET, "/v3/{project_id}/elb/l7policies/{l7policy_id}/rules", rule::list),
+        Operation::new(POST, "/v3/{project_id}/elb/l7policies/{l7policy_id}/rules", rule::create),
+        Operation::new(GET, "/v3/{project_id}/elb/l7policies/{l7policy_id}/rules/{l7rule_id}", rule::show),
+        Operation::new(PUT, "/v3/{project_id}/elb/l7policies/{l7policy_id}/rules/{l7rule_id}", rule::update),
+        Operation::new(
+            DELETE,
+            "/v3/{project_id}/elb/l7policies/{l7policy_id}/rules/{l7rule_id}",
+            rule::delete,
+        ),
+        Operation::new(GET, "/v3/{project_id}/elb/certificates", certificate::list),
+        Operation::new(POST, "/v3/{project_id}/elb/certificates", certificate::create),
+        Operation::new(POST, "/v3/{project_id}/elb/certificates/batch-delete", certificate::batch::delete),
+        Operation::new(
+            GET,
+            "/v3/{project_id}/elb/certificates/settings/private-key-echo",
+            certificate::echo::show,
+        ),
+        Operation::new(
+            POST,
+            "/v3/{project_id}/elb/certificates/settings/private-key-echo",
+            certificate::echo::update,
+        ),
+        Operation::new(GET, "/v3/{project_id}/elb/certificates/{certificate_id}", certificate::show),
+        Operation::new(PUT, "/v3/{project_id}/elb/certificates/{certificate_id}", certificate::update),
+        Operation::new(DELETE, "/v3/{project_id}/elb/certificates/{certificate_id}", certificate::delete),
+        Operation::new(GET, "/v3/{project_id}/elb/security-policies", security_policy::list),
+        Operation::new(POST, "/v3/{project_id}/elb/security-policies", security_policy::create),
+        Operation::new(
+            GET,
+            "/v3/{project_id}/elb/security-policies/{security_policy_id}",
+            security_policy::show,
+        ),
+        Operation::new(
+            PUT,
+            "/v3/{project_id}/elb/security-policies/{security_policy_id}",
+            security_policy::update,
+        ),
+        Operation::new(
+            DELETE,
+            "/v3/{project_id}/elb/security-policies/{security_policy_id}",
+            security_policy::delete,
+        ),
+        Operation::new(GET, "/v3/{project_id}/elb/system-security-policies", security_policy::system::list),
+        Operation::new(GET, "/v3/{project_id}/elb/ipgroups", ip_group::list),
+        Operation::new(POST, "/v3/{project_id}/elb/ipgroups", ip_group::create),
+        Operation::new(GET, "/v3/{project_id}/elb/ipgroups/{ipgroup_id}", ip_group::show),
+        Operation::new(PUT, "/v3/{project_id}/elb/ipgroups/{ipgroup_id}", ip_group::update),
+        Operation::new(DELETE, "/v3/{project_id}/elb/ipgroups/{ipgroup_id}", ip_group::delete),
+        Operation::new(
+            POST,
+            "/v3/{project_id}/elb/ipgroups/{ipgroup_id}/iplist/create-or-update",
+            ip_group::entries::put,
+        ),
+        Operation::new(
+            POST,
+            "/v3/{project_id}/elb/ipgroups/{ipgroup_id}/iplist/batch-delete",
+            ip_group::entries::remove,
+        ),
+        Operation::new(
+            GET,
+            "/v3/{project_id}/elb/ipgroups/{ipgroup_id}/related-listeners",
+            ip_group::related_listeners,
+        ),
+        Operation::new(GET, "/v3/{project_id}/elb/logtanks", access_log::list),
+        Operation::new(POST, "/v3/{project_id}/elb/logtanks", access_log::create),
+        Operation::new(GET, "/v3/{project_id}/elb/logtanks/{logtank_id}", access_log::show),
+        Operation::new(PUT, "/v3/{project_id}/elb/logtanks/{logtank_id}", access_log::update),
+        Operation::new(DELETE, "/v3/{project_id}/elb/logtanks/{logtank_id}", access_log::delete),
         Operation::new(GET, "/v3/{project_id}/elb/flavors", flavor::list),
         Operation::new(GET, "/v3/{project_id}/elb/flavors/{flavor_id}", flavor::show),
         Operation::new(GET, "/v3/{project_id}/elb/availability-zones", zone::list),

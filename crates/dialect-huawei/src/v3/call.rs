@@ -79,6 +79,11 @@ impl Call {
         Ok(Fields::open(&self.body, wrapper, &self.app.unknown)?)
     }
 
+    /// The fields of a body that has no wrapper.
+    pub(crate) fn bare_fields(&self) -> Result<Fields<'_>, Problem> {
+        Ok(Fields::open_bare(&self.body, &self.app.unknown)?)
+    }
+
     /// The items of a batch, each an object.
     pub(crate) fn items(&self, wrapper: &'static str, most: usize) -> Result<Vec<Fields<'_>>, Problem> {
         Ok(Fields::open_items(&self.body, wrapper, most, &self.app.unknown)?)

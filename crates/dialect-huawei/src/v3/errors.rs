@@ -65,6 +65,11 @@ impl Problem {
         }
     }
 
+    /// The vendor's code.
+    pub(crate) const fn code(&self) -> &'static str {
+        self.code
+    }
+
     /// The answer.
     pub(crate) fn answer(&self, request_id: &str) -> Response {
         if let Some(cause) = &self.cause {
@@ -93,12 +98,15 @@ impl From<control::Error> for Problem {
         let (status, code) = match &error {
             Error::NotFound { .. } => (StatusCode::NOT_FOUND, "ELB.8904"),
             Error::Denied(_) => (StatusCode::FORBIDDEN, "SYS.0403"),
-            Error::Invalid { .. } | Error::Immutable { .. } => (StatusCode::BAD_REQUEST, "ELB.8902"),
+            Error::Invalid { .. } | Error::Immutable { .. } | Error::Certificate { .. } => {
+                (StatusCode::BAD_REQUEST, "ELB.8902")
+            }
             Error::SubnetNotV6 { .. } => (StatusCode::BAD_REQUEST, "ELB.8932"),
             Error::MemberNotV4 { .. } => (StatusCode::BAD_REQUEST, "ELB.8933"),
             Error::IpTargetsOff { .. } => (StatusCode::BAD_REQUEST, "ELB.8939"),
             Error::InUse { .. }
             | Error::PortTaken { .. }
+            | Error::PriorityTaken { .. }
             | Error::AddressTaken { .. }
             | Error::MemberExists { .. }
             | Error::Taken { .. }
@@ -136,6 +144,14 @@ mod tests {
             (Error::Immutable { field: "type", reason: "" }, 400, "ELB.8902"),
             (Error::InUse { what: id(), by: id() }, 409, "ELB.8907"),
             (Error::PortTaken { port: Port::of(80), holder }, 409, "ELB.8907"),
+            (
+                Error::PriorityTaken {
+                    priority: model::Priority::of(7),
+                    holder: model::PolicyId::new(uuid::Uuid::nil()),
+                },
+                409,
+                "ELB.8907",
+            ),
             (Error::AddressTaken { reason: id() }, 409, "ELB.8907"),
             (Error::MemberExists { address: id() }, 409, "ELB.8907"),
             (Error::DeletionProtected { id: id() }, 409, "ELB.8907"),

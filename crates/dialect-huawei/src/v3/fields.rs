@@ -7,19 +7,16 @@
 //! JSON is read as it is: `80.0`, `"80"` and `true` are no integers, `"true"` and 1 are no booleans (behaviours.md section 1).
 //! A key that occurs twice is refused: which of the two counts would be a guess. Nesting is bounded by the JSON reader (128 levels).
 
+mod body;
 mod json;
+mod unknown;
 
-use std::{
-    collections::BTreeSet,
-    ops::RangeInclusive,
-    str::FromStr,
-    sync::{Mutex, PoisonError},
-};
+use std::{ops::RangeInclusive, str::FromStr};
 
 use model::Patch;
 use serde_json::Value;
 
-use json::Json;
+pub(crate) use unknown::UnknownFields;
 
 type Object = serde_json::Map<String, Value>;
 
@@ -37,35 +34,6 @@ impl Refusal {
     /// A refusal of a field.
     pub(crate) fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { field: field.into(), reason: reason.into() }
-    }
-}
-
-/// What happens to fields that this version does not know: told once in the log and ignored, or refused.
-#[derive(Debug, Default)]
-pub(crate) struct UnknownFields {
-    strict: bool,
-    told: Mutex<BTreeSet<String>>,
-}
-
-impl UnknownFields {
-    /// Most names that are remembered as told. A client that makes up names fills no memory and no log with them.
-    const TOLD_MAX: usize = 256;
-
-    /// Refuses unknown fields if `strict`.
-    pub(crate) fn new(strict: bool) -> Self {
-        Self { strict, ..Self::default() }
-    }
-
-    fn meet(&self, field: String) -> Result<(), Refusal> {
-        if self.strict {
-            return Err(Refusal::new(field, "this field is not known here"));
-        }
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.len() < Self::TOLD_MAX && !told.contains(&field) {
-            tracing::warn!(%field, "a client sends a field that is not known here; it is ignored");
-            told.insert(field);
-        }
-        Ok(())
     }
 }
 
@@ -93,69 +61,6 @@ pub(crate) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// The fields inside the wrapper of a body: `{"listener": {…}}`.
-    pub(crate) fn open(
-        body: &[u8],
-        wrapper: &'static str,
-        unknown: &'a UnknownFields,
-    ) -> Result<Self, Refusal> {
-        let mut envelope = Self::envelope(body, wrapper, unknown)?;
-        let inside = envelope.object(wrapper)?;
-        let inside = inside
-            .ok_or_else(|| Refusal::new(wrapper, format!("the body must be {{\"{wrapper}\": {{…}}}}")))?;
-        envelope.done()?;
-        Ok(inside)
-    }
-
-    /// The items of the list in a body, each an object: `{"members": [{…}, …]}`; from one to `most`.
-    pub(crate) fn open_items(
-        body: &[u8],
-        wrapper: &'static str,
-        most: usize,
-        unknown: &'a UnknownFields,
-    ) -> Result<Vec<Self>, Refusal> {
-        Self::open_list(body, wrapper, unknown, |envelope| envelope.objects(wrapper, most))
-    }
-
-    /// The ids of the list in a body: `{"pools": ["…", …]}`; from one to `most`.
-    pub(crate) fn open_ids<T: FromStr>(
-        body: &[u8],
-        wrapper: &'static str,
-        most: usize,
-        unknown: &'a UnknownFields,
-    ) -> Result<Vec<T>, Refusal> {
-        Self::open_list(body, wrapper, unknown, |envelope| {
-            envelope.parsed_list(wrapper, most, "an id (uuid)")
-        })
-    }
-
-    fn open_list<T>(
-        body: &[u8],
-        wrapper: &'static str,
-        unknown: &'a UnknownFields,
-        read: impl FnOnce(&mut Self) -> Result<Option<Vec<T>>, Refusal>,
-    ) -> Result<Vec<T>, Refusal> {
-        let mut envelope = Self::envelope(body, wrapper, unknown)?;
-        let items = read(&mut envelope)?;
-        let items =
-            items.ok_or_else(|| Refusal::new(wrapper, format!("the body must be {{\"{wrapper}\": […]}}")))?;
-        envelope.done()?;
-        if items.is_empty() { Err(Refusal::new(wrapper, "the list must not be empty")) } else { Ok(items) }
-    }
-
-    fn envelope(body: &[u8], wrapper: &str, unknown: &'a UnknownFields) -> Result<Self, Refusal> {
-        if body.trim_ascii().is_empty() {
-            return Err(Refusal::new(wrapper, "the body is empty; it must be a JSON object"));
-        }
-        match serde_json::from_slice(body) {
-            Ok(Json(Value::Object(values))) => Ok(Self { path: String::new(), values, unknown }),
-            Ok(Json(other)) => {
-                Err(Refusal::new(wrapper, format!("the body {}", wrong_type("an object", &other))))
-            }
-            Err(error) => Err(Refusal::new(wrapper, format!("the body is not JSON: {error}"))),
-        }
-    }
-
     /// A text of so many characters.
     pub(crate) fn string(
         &mut self,
@@ -177,6 +82,22 @@ impl<'a> Fields<'a> {
     /// An integer of that range, both ends included.
     pub(crate) fn integer(&mut self, name: &str, range: RangeInclusive<i64>) -> Result<Option<i64>, Refusal> {
         self.take(name).map(|value| self.as_integer(name, &value, &range)).transpose()
+    }
+
+    /// An integer of that range, as a number or as its digits in a string.
+    pub(crate) fn integer_or_digits(
+        &mut self,
+        name: &str,
+        range: RangeInclusive<i64>,
+    ) -> Result<Option<i64>, Refusal> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        let value = match &value {
+            Value::String(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {
+                digits.parse::<i64>().map_or(value, Value::from)
+            }
+            _ => value,
+        };
+        self.as_integer(name, &value, &range).map(Some)
     }
 
     /// An integer of that range, or null.
@@ -268,6 +189,18 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// A list of texts of so many characters each.
+    pub(crate) fn strings(
+        &mut self,
+        name: &str,
+        most: usize,
+        length: RangeInclusive<usize>,
+    ) -> Result<Option<Vec<String>>, Refusal> {
+        let Some(items) = self.list(name, most)? else { return Ok(None) };
+        let read = |(index, value)| self.as_string(&format!("{name}[{index}]"), value, &length);
+        items.into_iter().enumerate().map(read).collect::<Result<_, _>>().map(Some)
+    }
+
     /// A list of texts that are parsed.
     pub(crate) fn parsed_list<T: FromStr>(
         &mut self,
@@ -304,6 +237,11 @@ impl<'a> Fields<'a> {
 
     /// A field of a feature that is not built. Values that leave everything as it is are accepted, others refused.
     pub(crate) fn later(&mut self, name: &str, harmless: Harmless) -> Result<(), Refusal> {
+        self.only_harmless(name, harmless, "not supported yet; leave this field out")
+    }
+
+    /// A field that may only be said with a value that leaves everything as it is; `why` tells those who say another one.
+    pub(crate) fn only_harmless(&mut self, name: &str, harmless: Harmless, why: &str) -> Result<(), Refusal> {
         let Some(value) = self.take(name) else { return Ok(()) };
         let changes_nothing = match (&value, harmless) {
             (Value::Null, _) | (Value::Bool(false), Harmless::Off) => true,
@@ -313,11 +251,17 @@ impl<'a> Fields<'a> {
             (Value::Object(fields), Harmless::NoFields) => fields.is_empty(),
             _ => false,
         };
-        if changes_nothing {
-            Ok(())
-        } else {
-            Err(self.refuse(name, "not supported yet; leave this field out"))
-        }
+        if changes_nothing { Ok(()) } else { Err(self.refuse(name, why)) }
+    }
+
+    /// Whether it has no field (any more).
+    pub(crate) fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Whether a field is there with a value other than null.
+    pub(crate) fn says(&self, name: &str) -> bool {
+        self.values.get(name).is_some_and(|value| !value.is_null())
     }
 
     /// A refusal of one of these fields.
@@ -436,139 +380,4 @@ pub(crate) fn shorten(text: &str) -> String {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
-    /// Decodes an object of that content, strictly; a refusal is told by the field's name alone.
-    pub(crate) fn read<T>(
-        content: Value,
-        decode: impl FnOnce(Fields<'_>) -> Result<T, Refusal>,
-    ) -> Result<T, String> {
-        let unknown = UnknownFields::new(true);
-        let body = serde_json::json!({ "it": content }).to_string();
-        let fields = Fields::open(body.as_bytes(), "it", &unknown).map_err(|refusal| refusal.field)?;
-        decode(fields).map_err(|refusal| refusal.field.trim_start_matches("it.").to_owned())
-    }
-
-    fn open<'a>(body: &str, unknown: &'a UnknownFields) -> Result<Fields<'a>, Refusal> {
-        Fields::open(body.as_bytes(), "listener", unknown)
-    }
-
-    fn refusal<T: std::fmt::Debug>(
-        body: &str,
-        read: impl FnOnce(&mut Fields<'_>) -> Result<T, Refusal>,
-    ) -> String {
-        let unknown = UnknownFields::new(false);
-        let mut fields = open(body, &unknown).unwrap();
-        read(&mut fields).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn a_body_that_is_not_the_wrapped_object_is_refused_by_the_wrappers_name() {
-        let unknown = UnknownFields::new(false);
-        for body in [
-            "",
-            "  ",
-            "{",
-            "[]",
-            "null",
-            "7",
-            "{}",
-            r#"{"listener":null}"#,
-            r#"{"listener":[]}"#,
-            r#"{"listener":{"a":1,"a":1}}"#,
-            r#"{"listener":{}} x"#,
-            r#"{"pool":{}}"#,
-        ] {
-            let refusal = open(body, &unknown).unwrap_err();
-            assert_eq!(refusal.field, "listener", "{body}: {refusal}");
-        }
-        let deep = format!("{{\"listener\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000));
-        assert!(open(&deep, &unknown).is_err(), "nesting is bounded");
-    }
-
-    #[test]
-    fn integers_are_json_integers_of_the_range() {
-        for (value, why) in [
-            ("0", "must be from 1 to 65535, is 0"),
-            ("65536", "must be from 1 to 65535, is 65536"),
-            ("18446744073709551615", "must be from 1 to 65535"),
-            ("80.0", "must be an integer, is the number 80.0"),
-            ("\"80\"", "must be an integer, is the string '80'"),
-            ("true", "must be an integer, is true"),
-            ("null", "must be an integer, is null"),
-        ] {
-            let body = format!(r#"{{"listener":{{"protocol_port":{value}}}}}"#);
-            let text = refusal(&body, |fields| fields.integer("protocol_port", 1..=65535));
-            assert!(text.starts_with("listener.protocol_port: ") && text.contains(why), "{text}");
-        }
-        let unknown = UnknownFields::new(false);
-        let mut fields = open(r#"{"listener":{"protocol_port":65535}}"#, &unknown).unwrap();
-        assert_eq!(fields.integer("protocol_port", 1..=65535), Ok(Some(65535)));
-        assert_eq!(fields.integer("protocol_port", 1..=65535), Ok(None), "once read, a field is gone");
-    }
-
-    #[test]
-    fn absent_null_and_a_value_are_three_things() {
-        let unknown = UnknownFields::new(false);
-        let mut fields = open(r#"{"listener":{"a":null,"b":"x"}}"#, &unknown).unwrap();
-        assert_eq!(fields.nullable_string("a", 0..=9), Ok(Patch::Clear));
-        assert_eq!(fields.nullable_string("b", 0..=9), Ok(Patch::Set("x".to_owned())));
-        assert_eq!(fields.nullable_string("c", 0..=9), Ok(Patch::Keep));
-        assert_eq!(fields.done(), Ok(()));
-    }
-
-    #[test]
-    fn characters_are_counted_not_bytes() {
-        let unknown = UnknownFields::new(false);
-        let mut fields = open(r#"{"listener":{"name":"äöü"}}"#, &unknown).unwrap();
-        assert_eq!(fields.string("name", 0..=3), Ok(Some("äöü".to_owned())));
-        let text = refusal(r#"{"listener":{"name":"abcd"}}"#, |fields| fields.string("name", 0..=3));
-        assert_eq!(text, "listener.name: must have from 0 to 3 characters, has 4");
-    }
-
-    #[test]
-    fn a_field_of_a_later_feature_may_be_named_but_not_used() {
-        let unknown = UnknownFields::new(false);
-        for (value, harmless, fits) in [
-            ("null", Harmless::Off, true),
-            ("false", Harmless::Off, true),
-            ("true", Harmless::Off, false),
-            ("\"\"", Harmless::Empty, true),
-            ("\"x\"", Harmless::Empty, false),
-            ("\"tls-1-2\"", Harmless::Default("tls-1-2"), true),
-            ("\"tls-1-0\"", Harmless::Default("tls-1-2"), false),
-            ("[]", Harmless::NoItems, true),
-            ("[1]", Harmless::NoItems, false),
-            ("{}", Harmless::NoFields, true),
-            ("{\"a\":1}", Harmless::NoFields, false),
-            ("false", Harmless::Empty, false),
-        ] {
-            let body = format!(r#"{{"listener":{{"x":{value}}}}}"#);
-            let mut fields = open(&body, &unknown).unwrap();
-            assert_eq!(fields.later("x", harmless).is_ok(), fits, "{value} {harmless:?}");
-        }
-    }
-
-    #[test]
-    fn unknown_fields_are_ignored_or_refused_as_the_operator_wants() {
-        let body = r#"{"listener":{"inner":{"brand_new":1}}}"#;
-        let lax = UnknownFields::new(false);
-        let mut fields = open(body, &lax).unwrap();
-        fields.object("inner").unwrap().unwrap().done().unwrap();
-        assert_eq!(lax.told.lock().unwrap().iter().collect::<Vec<_>>(), ["listener.inner.brand_new"]);
-        let strict = UnknownFields::new(true);
-        let mut fields = open(body, &strict).unwrap();
-        let refusal = fields.object("inner").unwrap().unwrap().done().unwrap_err();
-        assert_eq!(refusal.field, "listener.inner.brand_new");
-    }
-
-    #[test]
-    fn made_up_names_do_not_fill_the_memory() {
-        let unknown = UnknownFields::new(false);
-        for n in 0..10_000 {
-            unknown.meet(format!("listener.x{n}")).unwrap();
-        }
-        assert_eq!(unknown.told.lock().unwrap().len(), UnknownFields::TOLD_MAX);
-    }
-}
+pub(crate) mod tests;

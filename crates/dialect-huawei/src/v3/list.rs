@@ -68,13 +68,19 @@ enum Kind {
 }
 
 /// A filter of a noun's list. `C` is what is needed to know what an item shows.
-#[derive(Clone, Copy)]
 pub(crate) struct Filter<C: ?Sized, T: ?Sized> {
     /// Its name in the query.
     pub(crate) name: &'static str,
     kind: Kind,
     shown: fn(&C, &T) -> Vec<String>,
 }
+
+impl<C: ?Sized, T: ?Sized> Clone for Filter<C, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<C: ?Sized, T: ?Sized> Copy for Filter<C, T> {}
 
 impl<C: ?Sized, T: ?Sized> Filter<C, T> {
     /// Compares texts.

@@ -209,7 +209,7 @@ pub(crate) fn encode(snapshot: &Snapshot, pool: &Pool) -> Wire {
         vpc_id: pool.network.map(|network| network.to_string()).unwrap_or_default(),
         ip_version: ip_version(pool),
         public_border_group: PUBLIC_BORDER_GROUP,
-        listeners: answer::refs(snapshot.listeners_using(pool.id).map(|listener| listener.id)),
+        listeners: answer::refs(snapshot.listeners_reaching(pool.id).map(|listener| listener.id)),
         loadbalancers: answer::refs(load_balancers_of_pool(snapshot, pool)),
         members: answer::refs(snapshot.members_of(pool.id).map(|member| member.id)),
         healthmonitor_id: snapshot.monitor_of(pool.id).map(|monitor| monitor.id.to_string()),
@@ -265,7 +265,7 @@ pub(crate) const FILTERS: &[Filter<View, Pool>] = &[
     }),
     Filter::text("loadbalancer_id", |view, pool| each(load_balancers_of_pool(&view.snapshot, pool))),
     Filter::text("listener_id", |view, pool| {
-        each(view.snapshot.listeners_using(pool.id).map(|listener| listener.id))
+        each(view.snapshot.listeners_reaching(pool.id).map(|listener| listener.id))
     }),
     Filter::text("protocol", |_, pool| one(protocol(pool))),
     Filter::text("lb_algorithm", |_, pool| one(algorithm(pool))),

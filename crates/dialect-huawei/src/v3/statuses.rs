@@ -1,10 +1,12 @@
 //! The status tree of a load balancer (behaviours.md section 11). DEGRADED and DISABLED are shown here only.
 
+use std::sync::Arc;
+
 use axum::response::Response;
-use control::statuses::{ListenerStatus, LoadBalancerStatus, PoolStatus, load_balancer_status};
+use control::statuses::{ListenerStatus, LoadBalancerStatus, PolicyStatus, PoolStatus, load_balancer_status};
 use http::StatusCode;
 use identity::Verb;
-use model::{HealthMonitor, Member, OperatingStatus, ProvisioningStatus};
+use model::{HealthMonitor, Member, OperatingStatus, ProvisioningStatus, Rule};
 use serde::Serialize;
 
 use crate::v3::{
@@ -12,6 +14,7 @@ use crate::v3::{
     errors::Problem,
     health_monitor,
     member::{shown_port, status::word},
+    policy, rule,
 };
 
 // ---- wire ----
@@ -42,7 +45,24 @@ struct OfListener {
     provisioning_reason: Option<String>,
     operating_status: &'static str,
     pools: Vec<OfPool>,
-    l7policies: [(); 0],
+    l7policies: Vec<OfPolicy>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct OfPolicy {
+    id: String,
+    name: String,
+    action: &'static str,
+    provisioning_status: &'static str,
+    rules: Vec<OfRule>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct OfRule {
+    id: String,
+    #[serde(rename = "type")]
+    subject: &'static str,
+    provisioning_status: &'static str,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -97,7 +117,24 @@ fn listener(status: &ListenerStatus) -> OfListener {
         provisioning_reason: status.fault.clone(),
         operating_status: word(status.operating),
         pools: status.pools.iter().map(pool).collect(),
-        l7policies: [],
+        l7policies: status.policies.iter().map(policy).collect(),
+    }
+}
+
+/// The rules of a policy that is not applied are not either.
+fn policy(status: &PolicyStatus) -> OfPolicy {
+    let provisioning_status = provisioning(status.provisioning);
+    let rule = |rule: &Arc<Rule>| OfRule {
+        id: rule.id.to_string(),
+        subject: rule::subject(rule.subject),
+        provisioning_status,
+    };
+    OfPolicy {
+        id: status.policy.id.to_string(),
+        name: status.policy.name.to_string(),
+        action: policy::action(&status.policy),
+        provisioning_status,
+        rules: status.rules.iter().map(rule).collect(),
     }
 }
 
@@ -131,7 +168,7 @@ fn member(member: &Member, operating: OperatingStatus) -> OfMember {
     }
 }
 
-/// What is not a listener has nothing that could fail on the node.
+/// What is neither listener nor policy has nothing that could fail on the node.
 const ACTIVE: &str = "ACTIVE";
 
 fn provisioning(status: ProvisioningStatus) -> &'static str {

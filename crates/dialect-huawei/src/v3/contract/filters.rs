@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::v3::{
-    contract::tables, flavor, health_monitor, list::Filter, listener, load_balancer, member, pool, quota,
-    zone,
+    access_log, certificate, contract::tables, flavor, health_monitor, ip_group, list::Filter, listener,
+    load_balancer, member, policy, pool, quota, rule, security_policy, zone,
 };
 
 /// Parameters that say which page, not what is on it.
@@ -28,6 +28,13 @@ fn every_documented_filter_is_known_and_reads_its_type() {
         ("ListFlavors", names(flavor::FILTERS)),
         ("ListQuotaDetails", names(quota::FILTERS)),
         ("ListAvailabilityZones", names(zone::FILTERS)),
+        ("ListCertificates", names(certificate::FILTERS)),
+        ("ListSecurityPolicies", names(security_policy::FILTERS)),
+        ("ListIpGroups", names(ip_group::FILTERS)),
+        ("ListL7Policies", names(policy::FILTERS)),
+        ("ListL7Rules", names(rule::FILTERS)),
+        ("ListAllL7Rules", names(rule::all::FILTERS)),
+        ("ListLogtanks", names(access_log::FILTERS)),
     ]);
     // It names a load balancer rather than a zone's field, so its handler reads it.
     ours.entry("ListAvailabilityZones").or_default().insert("loadbalancer_id", "string");

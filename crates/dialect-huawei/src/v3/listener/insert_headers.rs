@@ -2,45 +2,73 @@
 
 use std::collections::BTreeMap;
 
-use model::listener::{ForwardedFor, InsertHeaders, InsertHeadersPatch};
+use model::{
+    ListenerProtocol, Patch,
+    listener::{ForwardedFor, InsertHeaders, InsertHeadersPatch, TlsHeader, TlsHeaderPatch},
+};
 use serde::Serialize;
+use serde_json::{Map, Value, json};
 
 use crate::v3::fields::{Fields, Harmless, Refusal};
 
 // ---- wire ----
 
-/// The switches as answers show them; those that other protocols have are false.
+/// The switches as answers show them: those of HTTP, and on HTTPS listeners those about TLS; other listeners have none.
 #[derive(Clone, Debug, Default, Serialize)]
-pub(crate) struct Wire {
-    #[serde(flatten)]
-    http: Option<Http>,
+pub(crate) struct Wire(Map<String, Value>);
+
+/// A header about TLS, its switch, and the field that renames it.
+struct TlsNames {
+    header: TlsHeader,
+    switch: &'static str,
+    alias: Option<&'static str>,
 }
 
-#[derive(Clone, Debug, Serialize)]
-struct Http {
-    #[serde(rename = "X-Forwarded-ELB-IP")]
-    elb_ip: bool,
-    #[serde(rename = "X-Forwarded-ELB-ID")]
-    elb_id: bool,
-    #[serde(rename = "X-Forwarded-Port")]
-    forwarded_port: bool,
-    #[serde(rename = "X-Forwarded-For-Port")]
-    forwarded_for_port: bool,
-    #[serde(rename = "X-Forwarded-Host")]
-    forwarded_host: bool,
-    #[serde(rename = "X-Forwarded-Proto")]
-    forwarded_proto: bool,
-    #[serde(rename = "X-Real-IP")]
-    real_ip: bool,
-    #[serde(rename = "X-Forwarded-For-Processing-Mode")]
-    forwarded_for: &'static str,
-    #[serde(rename = "X-Forwarded-TLS-Certificate-ID")]
-    tls_certificate_id: bool,
-    #[serde(rename = "X-Forwarded-TLS-Protocol")]
-    tls_protocol: bool,
-    #[serde(rename = "X-Forwarded-TLS-Cipher")]
-    tls_cipher: bool,
+const fn tls(header: TlsHeader, switch: &'static str, alias: &'static str) -> TlsNames {
+    TlsNames { header, switch, alias: Some(alias) }
 }
+
+const TLS_NAMES: &[TlsNames] = &[
+    TlsNames { header: TlsHeader::CertificateId, switch: "X-Forwarded-TLS-Certificate-ID", alias: None },
+    tls(TlsHeader::Protocol, "X-Forwarded-TLS-Protocol", "X-Forwarded-TLS-Protocol-alias"),
+    tls(TlsHeader::Cipher, "X-Forwarded-TLS-Cipher", "X-Forwarded-TLS-Cipher-alias"),
+    tls(
+        TlsHeader::ClientSubject,
+        "X-Forwarded-Clientcert-subjectdn-enable",
+        "X-Forwarded-Clientcert-subjectdn-alias",
+    ),
+    tls(
+        TlsHeader::ClientIssuer,
+        "X-Forwarded-Clientcert-issuerdn-enable",
+        "X-Forwarded-Clientcert-issuerdn-alias",
+    ),
+    tls(
+        TlsHeader::ClientFingerprint,
+        "X-Forwarded-Clientcert-fingerprint-enable",
+        "X-Forwarded-Clientcert-fingerprint-alias",
+    ),
+    tls(
+        TlsHeader::ClientVerify,
+        "X-Forwarded-Clientcert-clientverify-enable",
+        "X-Forwarded-Clientcert-clientverify-alias",
+    ),
+    tls(
+        TlsHeader::ClientSerial,
+        "X-Forwarded-Clientcert-serialnumber-enable",
+        "X-Forwarded-Clientcert-serialnumber-alias",
+    ),
+    tls(TlsHeader::ClientCertificate, "X-Forwarded-Clientcert-enable", "X-Forwarded-Clientcert-alias"),
+    tls(
+        TlsHeader::ClientCiphers,
+        "X-Forwarded-Clientcert-ciphers-enable",
+        "X-Forwarded-Clientcert-ciphers-alias",
+    ),
+    tls(TlsHeader::ClientEnd, "X-Forwarded-Clientcert-end-enable", "X-Forwarded-Clientcert-end-alias"),
+    tls(TlsHeader::Alpn, "X-Forwarded-Tls-Alpn-Protocol-enable", "X-Forwarded-Tls-Alpn-Protocol-alias"),
+    tls(TlsHeader::Sni, "X-Forwarded-Tls-Sni-enable", "X-Forwarded-Tls-Sni-alias"),
+    tls(TlsHeader::Ja3, "X-Forwarded-Tls-Ja3-enable", "X-Forwarded-Tls-Ja3-alias"),
+    tls(TlsHeader::Ja4, "X-Forwarded-Tls-Ja4-enable", "X-Forwarded-Tls-Ja4-alias"),
+];
 
 // ---- decode ----
 
@@ -50,56 +78,12 @@ const FORWARDED_FOR: &[(&str, Option<ForwardedFor>)] = &[
     ("preserve", Some(ForwardedFor::Preserve)),
 ];
 
-/// Switches about TLS; on listeners without TLS they can only be off.
-const TLS_SWITCHES: &[&str] = &[
-    "X-Forwarded-TLS-Certificate-ID",
-    "X-Forwarded-TLS-Protocol",
-    "X-Forwarded-TLS-Cipher",
-    "X-Forwarded-Clientcert-subjectdn-enable",
-    "X-Forwarded-Clientcert-issuerdn-enable",
-    "X-Forwarded-Clientcert-fingerprint-enable",
-    "X-Forwarded-Clientcert-clientverify-enable",
-    "X-Forwarded-Clientcert-serialnumber-enable",
-    "X-Forwarded-Clientcert-enable",
-    "X-Forwarded-Clientcert-ciphers-enable",
-    "X-Forwarded-Clientcert-end-enable",
-    "X-Forwarded-Tls-Alpn-Protocol-enable",
-    "X-Forwarded-Tls-Sni-enable",
-    "X-Forwarded-Tls-Ja3-enable",
-    "X-Forwarded-Tls-Ja4-enable",
-];
-
-/// Names for the headers of those switches; they count only while the switch is on, which it cannot be.
-const TLS_ALIASES: &[&str] = &[
-    "X-Forwarded-TLS-Protocol-alias",
-    "X-Forwarded-TLS-Cipher-alias",
-    "X-Forwarded-Clientcert-subjectdn-alias",
-    "X-Forwarded-Clientcert-issuerdn-alias",
-    "X-Forwarded-Clientcert-fingerprint-alias",
-    "X-Forwarded-Clientcert-clientverify-alias",
-    "X-Forwarded-Clientcert-serialnumber-alias",
-    "X-Forwarded-Clientcert-alias",
-    "X-Forwarded-Clientcert-ciphers-alias",
-    "X-Forwarded-Clientcert-end-alias",
-    "X-Forwarded-Tls-Alpn-Protocol-alias",
-    "X-Forwarded-Tls-Sni-alias",
-    "X-Forwarded-Tls-Ja3-alias",
-    "X-Forwarded-Tls-Ja4-alias",
-];
-
-/// The field `insert_headers` of a listener.
-pub(crate) fn decode(listener: &mut Fields<'_>) -> Result<Option<InsertHeadersPatch>, Refusal> {
+/// The field `insert_headers` of a listener of that protocol.
+pub(crate) fn decode(
+    listener: &mut Fields<'_>,
+    protocol: ListenerProtocol,
+) -> Result<Option<InsertHeadersPatch>, Refusal> {
     let Some(mut fields) = listener.object("insert_headers")? else { return Ok(None) };
-    for name in TLS_SWITCHES {
-        fields.later(name, Harmless::Off)?;
-    }
-    for name in TLS_ALIASES {
-        if let Some(alias) = fields.string(name, 1..=40)?
-            && !alias.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-        {
-            return Err(fields.refuse(name, "an alias holds letters, digits, '-' and '_' only"));
-        }
-    }
     let patch = InsertHeadersPatch {
         forwarded_for: fields.choice("X-Forwarded-For-Processing-Mode", FORWARDED_FOR)?,
         real_ip: fields.flag("X-Real-IP")?,
@@ -109,10 +93,48 @@ pub(crate) fn decode(listener: &mut Fields<'_>) -> Result<Option<InsertHeadersPa
         forwarded_for_port: fields.flag("X-Forwarded-For-Port")?,
         elb_ip: fields.flag("X-Forwarded-ELB-IP")?,
         elb_id: fields.flag("X-Forwarded-ELB-ID")?,
-        tls: BTreeMap::new(),
+        tls: decode_tls(&mut fields, protocol)?,
     };
     fields.done()?;
     Ok(Some(patch))
+}
+
+/// The switches about TLS. Without TLS they can only be off, and a name for a header that is off counts for nothing.
+fn decode_tls(
+    fields: &mut Fields<'_>,
+    protocol: ListenerProtocol,
+) -> Result<BTreeMap<TlsHeader, TlsHeaderPatch>, Refusal> {
+    let mut patches = BTreeMap::new();
+    for TlsNames { header, switch, alias } in TLS_NAMES {
+        let alias = match alias {
+            Some(name) => decode_alias(fields, name)?,
+            None => Patch::Keep,
+        };
+        match protocol {
+            ListenerProtocol::Https => {
+                let patch = TlsHeaderPatch { enabled: fields.flag(switch)?, alias };
+                if patch != TlsHeaderPatch::default() {
+                    patches.insert(*header, patch);
+                }
+            }
+            ListenerProtocol::Tcp | ListenerProtocol::Http => {
+                fields.only_harmless(switch, Harmless::Off, "only HTTPS listeners can write this header")?;
+            }
+        }
+    }
+    Ok(patches)
+}
+
+/// A header's name; null takes the usual one.
+fn decode_alias(fields: &mut Fields<'_>, name: &str) -> Result<Patch<String>, Refusal> {
+    let alias = fields.nullable_string(name, 1..=40)?;
+    let lawful = |alias: &String| alias.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    match alias {
+        Patch::Set(alias) if !lawful(&alias) => {
+            Err(fields.refuse(name, "an alias holds letters, digits, '-' and '_' only"))
+        }
+        alias => Ok(alias),
+    }
 }
 
 /// Whether the wish can only be kept by a listener that sees requests.
@@ -135,24 +157,33 @@ pub(crate) fn changes_a_request(patch: &InsertHeadersPatch) -> bool {
 
 // ---- encode ----
 
-/// The switches of an HTTP listener; other listeners have none.
-pub(crate) fn encode(headers: Option<&InsertHeaders>) -> Wire {
-    let http = headers.map(|headers| Http {
-        elb_ip: headers.elb_ip,
-        elb_id: headers.elb_id,
-        forwarded_port: headers.forwarded_port,
-        forwarded_for_port: headers.forwarded_for_port,
-        forwarded_host: headers.forwarded_host,
-        forwarded_proto: headers.forwarded_proto,
-        real_ip: headers.real_ip,
-        forwarded_for: match headers.forwarded_for {
-            ForwardedFor::Append => "append",
-            ForwardedFor::Remove => "remove",
-            ForwardedFor::Preserve => "preserve",
-        },
-        tls_certificate_id: false,
-        tls_protocol: false,
-        tls_cipher: false,
-    });
-    Wire { http }
+/// The switches of an HTTP or HTTPS listener; other listeners have none.
+pub(crate) fn encode(headers: Option<&InsertHeaders>, protocol: ListenerProtocol) -> Wire {
+    let Some(headers) = headers else { return Wire::default() };
+    let mut wire = Map::new();
+    let mut show = |name: &str, value: Value| wire.insert(name.to_owned(), value);
+    show("X-Forwarded-ELB-IP", json!(headers.elb_ip));
+    show("X-Forwarded-ELB-ID", json!(headers.elb_id));
+    show("X-Forwarded-Port", json!(headers.forwarded_port));
+    show("X-Forwarded-For-Port", json!(headers.forwarded_for_port));
+    show("X-Forwarded-Host", json!(headers.forwarded_host));
+    show("X-Forwarded-Proto", json!(headers.forwarded_proto));
+    show("X-Real-IP", json!(headers.real_ip));
+    let mode = match headers.forwarded_for {
+        ForwardedFor::Append => "append",
+        ForwardedFor::Remove => "remove",
+        ForwardedFor::Preserve => "preserve",
+    };
+    show("X-Forwarded-For-Processing-Mode", json!(mode));
+    for TlsNames { header, switch, alias } in TLS_NAMES {
+        let now = headers.tls.get(header);
+        let of_old = matches!(header, TlsHeader::CertificateId | TlsHeader::Protocol | TlsHeader::Cipher);
+        if of_old || protocol == ListenerProtocol::Https {
+            show(switch, json!(now.is_some_and(|now| now.enabled)));
+        }
+        if let (Some(alias), ListenerProtocol::Https) = (alias, protocol) {
+            show(alias, json!(now.and_then(|now| now.alias.as_ref())));
+        }
+    }
+    Wire(wire)
 }
