@@ -1,7 +1,8 @@
 //! The input is what a client sends on one connection: requests with bodies, one after the other.
 #![no_main]
 
-use fulcrum_fuzz::h1::{body_holds, head_is_canonical, is_end_to_end, pieces, seed, with_edits};
+use fulcrum_fuzz::cut::{pieces, seed};
+use fulcrum_fuzz::h1::{body_holds, head_is_canonical, is_end_to_end, with_edits};
 use libfuzzer_sys::fuzz_target;
 use wire::h1::{
     Authority, Body, Edits, Framing, HeadError, HeadScan, Headers, Limits, MethodKind, Parsed, RequestFacts,

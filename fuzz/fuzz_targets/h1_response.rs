@@ -1,7 +1,8 @@
 //! The first byte says what was asked; the rest is what a member sends: interim responses, one final one, its body.
 #![no_main]
 
-use fulcrum_fuzz::h1::{body_holds, head_is_canonical, is_end_to_end, pieces, seed};
+use fulcrum_fuzz::cut::{pieces, seed};
+use fulcrum_fuzz::h1::{body_holds, head_is_canonical, is_end_to_end};
 use libfuzzer_sys::fuzz_target;
 use wire::h1::{
     Authority, Body, Edits, Exchange, Framing, HeadError, Headers, Limits, MethodKind, Parsed, RequestOut,
@@ -50,8 +51,9 @@ fn one_response(input: &[u8], exchange: &Exchange) -> Option<usize> {
         assert!(connected || exchange.asks_for_upgrade() && head.status() == 101);
     }
     for downstream in [Version::Http10, Version::Http11] {
-        for keep_alive in [false, true] {
-            what_the_client_gets_means_the_same(&head, exchange, downstream, keep_alive);
+        for (keep_alive, recode) in [(false, false), (true, false), (true, true)] {
+            let how = ResponseOut { downstream, keep_alive, recode, edits: Edits::none() };
+            what_the_client_gets_means_the_same(&head, exchange, &how);
         }
     }
     if head.is_interim() {
@@ -71,15 +73,10 @@ fn facts(input: &[u8], exchange: &Exchange) -> Result<Option<ResponseFacts>, Hea
     })
 }
 
-fn what_the_client_gets_means_the_same(
-    head: &ResponseHead<'_>,
-    exchange: &Exchange,
-    downstream: Version,
-    keep_alive: bool,
-) {
-    let how = ResponseOut { downstream, keep_alive, edits: Edits::none() };
+fn what_the_client_gets_means_the_same(head: &ResponseHead<'_>, exchange: &Exchange, how: &ResponseOut<'_>) {
+    let ResponseOut { downstream, keep_alive, recode, .. } = *how;
     let mut out = Vec::new();
-    let delivery = write_response(&mut out, head, &how);
+    let delivery = write_response(&mut out, head, how);
     head_is_canonical(&out);
     let limits = Limits { head_bytes_max: 1 << 16, headers_max: 64, uri_bytes_max: 1 << 10 };
     let mut headers = Headers::new();
@@ -108,6 +105,10 @@ fn what_the_client_gets_means_the_same(
                 (head.framing(), back.framing()),
                 (ResponseFraming::UntilClose, ResponseFraming::Chunked)
             );
+        }
+        Transfer::Recode => {
+            assert!(recode && downstream == Version::Http11 && head.framing() != ResponseFraming::None);
+            assert_eq!(back.framing(), ResponseFraming::Chunked, "the length is not known");
         }
     }
     assert!(back.framing() != ResponseFraming::UntilClose || !delivery.keep_alive, "closing ends the body");

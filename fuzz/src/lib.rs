@@ -1,3 +1,4 @@
 //! What several fuzz targets ask of the codecs.
 
+pub mod cut;
 pub mod h1;

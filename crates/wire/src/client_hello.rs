@@ -45,7 +45,7 @@ pub const EXTENSIONS_MAX: usize = 128;
 pub enum HelloParse<'b> {
     /// The whole hello was there.
     Complete(ClientHello<'b>),
-    /// The bytes end before the hello does. Another look is worth it only when there are at least `needed` bytes in all.
+    /// The bytes end before the hello does. It is not whole before there are `needed` bytes in all (though it may be seen to be wrong).
     Partial {
         /// Number of bytes from the connection's first; more than there were, at most [`CLIENT_HELLO_BYTES_MAX`].
         needed: usize,
@@ -83,9 +83,11 @@ impl<'b> ClientHello<'b> {
                 Found::Whole(message) => Self::read(message).map(HelloParse::Complete),
                 Found::Partial { needed } => Ok(HelloParse::Partial { needed }),
             },
-            Some(&(records::CHANGE_CIPHER_SPEC..=records::APPLICATION_DATA)) if buf.get(1) == Some(&3) => {
-                Err(ClientHelloError::UnexpectedRecord)
-            }
+            Some(&(records::CHANGE_CIPHER_SPEC..=records::APPLICATION_DATA)) => match buf.get(1) {
+                None => Ok(HelloParse::Partial { needed: 2 }),
+                Some(&3) => Err(ClientHelloError::UnexpectedRecord),
+                Some(_) => Ok(HelloParse::NotTls(NotTls::Other)),
+            },
             Some(_) => Ok(not_tls(buf)),
         }
     }
@@ -222,10 +224,12 @@ fn is_grease(value: u16) -> bool {
 }
 
 fn not_tls<'b>(buf: &[u8]) -> HelloParse<'b> {
-    let begins = |start: &&[u8]| start.starts_with(buf) || buf.starts_with(start);
-    match HTTP_STARTS.iter().find(|start| begins(start)) {
-        Some(start) if buf.len() < start.len() => HelloParse::Partial { needed: start.len() },
-        Some(_) => HelloParse::NotTls(NotTls::Http),
+    if HTTP_STARTS.iter().any(|start| buf.starts_with(start)) {
+        return HelloParse::NotTls(NotTls::Http);
+    }
+    let could_become = HTTP_STARTS.iter().filter(|start| start.starts_with(buf));
+    match could_become.map(|start| start.len()).min() {
+        Some(needed) => HelloParse::Partial { needed },
         None => HelloParse::NotTls(NotTls::Other),
     }
 }
