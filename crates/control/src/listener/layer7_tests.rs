@@ -31,7 +31,7 @@ fn certificates_are_there_and_of_the_right_kind() {
     };
     let sm = world.run(|draft| crate::certificate::create(draft, sm)).unwrap().id;
     let gone = CertificateId::new(Uuid::nil());
-    let cases: [(&str, CertificateId, Vec<CertificateId>, Option<CertificateId>, &str); 12] = [
+    let cases = [
         ("a server's", server, vec![], None, "ok"),
         ("mutual TLS", server, vec![], Some(ca), "ok"),
         ("SNI", server, vec![named], None, "ok"),

@@ -1,12 +1,17 @@
 //! What callers say to create things, with defaults.
 
+use std::sync::LazyLock;
+
 use control::bootstrap::network_id;
 use model::{
-    Algorithm, IdleTimeout, LoadBalancerId, NewHealthMonitor, NewListener, NewLoadBalancer, NewMember,
-    NewPool, PoolId, PoolProtocol, Port, ProbeInterval, ProbeThreshold, ProbeTimeout, TargetOverride, Weight,
+    AccessLogPatch, Action, Algorithm, CertificateKind, Compare, IdleTimeout, IpEntry, ListenerId,
+    LoadBalancerId, NewAccessLog, NewCertificate, NewHealthMonitor, NewIpGroup, NewListener, NewLoadBalancer,
+    NewMember, NewPolicy, NewPool, NewRule, NewSecurityPolicy, PoolId, PoolProtocol, Port, ProbeInterval,
+    ProbeThreshold, ProbeTimeout, RuleSubject, Secret, TargetOverride, TlsVersion, Weight,
     health_monitor::{ExpectedStatuses, HttpProbe, MonitorType, ProbeMethod, ProbePath},
-    listener::Service,
+    listener::{HttpService, InsertHeaders, Service},
     load_balancer::{Protection, WafFailure},
+    policy::Forward,
     pool::{IpVersion, PoolKind},
     target::ProbeSettings,
 };
@@ -114,4 +119,92 @@ pub(crate) fn health_monitor(pool: PoolId) -> NewHealthMonitor {
         http,
     };
     NewHealthMonitor { pool, name: name("monitor"), admin_up: true, probe }
+}
+
+/// HTTP with advanced forwarding.
+pub(crate) fn web(load_balancer: LoadBalancerId, port: u16) -> NewListener {
+    let service = Service::Http(HttpService {
+        request_timeout: HttpService::EXCHANGE_TIMEOUT_DEFAULT,
+        response_timeout: HttpService::EXCHANGE_TIMEOUT_DEFAULT,
+        member_retry: true,
+        insert_headers: InsertHeaders::default(),
+        gzip: false,
+        http2: false,
+        enhanced_policies: true,
+        desync: Default::default(),
+    });
+    NewListener { service, ..listener(load_balancer, port) }
+}
+
+/// HTTP, made for a load balancer.
+pub(crate) fn web_pool(load_balancer: LoadBalancerId) -> NewPool {
+    NewPool { protocol: PoolProtocol::Http, ..pool(load_balancer) }
+}
+
+/// For one path.
+pub(crate) fn policy(listener: ListenerId, pool: PoolId, path: &str) -> NewPolicy {
+    NewPolicy {
+        listener,
+        name: name("policy"),
+        description: Default::default(),
+        position: 100,
+        priority: None,
+        action: Action::Forward(Forward { pool: Some(pool), ..Forward::default() }),
+        rules: vec![rule(RuleSubject::Path, path)],
+    }
+}
+
+pub(crate) fn rule(subject: RuleSubject, value: &str) -> NewRule {
+    NewRule { subject, compare: Compare::Equal, key: None, value: value.to_owned(), conditions: Vec::new() }
+}
+
+/// Made once, as keys take time.
+static PAIR: LazyLock<(String, String)> = LazyLock::new(|| {
+    let made = rcgen::generate_simple_self_signed(vec!["www.example.com".to_owned()]).unwrap();
+    (made.cert.pem(), made.signing_key.serialize_pem())
+});
+
+/// A server's, of its own making.
+pub(crate) fn certificate() -> NewCertificate {
+    NewCertificate {
+        name: name("certificate"),
+        description: Default::default(),
+        kind: CertificateKind::Server,
+        pem: PAIR.0.clone(),
+        private_key: Some(Secret::new(PAIR.1.clone())),
+        domains: Vec::new(),
+        encryption: None,
+        scm_id: None,
+        protection: Protection::None,
+        enterprise_project: None,
+    }
+}
+
+pub(crate) fn security_policy() -> NewSecurityPolicy {
+    NewSecurityPolicy {
+        name: name("security policy"),
+        description: Default::default(),
+        versions: vec![TlsVersion::V13],
+        suites: vec!["TLS_AES_128_GCM_SHA256".parse().unwrap()],
+        enterprise_project: None,
+    }
+}
+
+/// Of one address.
+pub(crate) fn ip_group() -> NewIpGroup {
+    NewIpGroup {
+        name: name("group"),
+        description: Default::default(),
+        entries: vec![IpEntry { span: "10.0.0.1".parse().unwrap(), description: Default::default() }],
+        enterprise_project: None,
+    }
+}
+
+pub(crate) fn access_log(load_balancer: LoadBalancerId) -> NewAccessLog {
+    NewAccessLog { load_balancer, group: "group".to_owned(), topic: "topic".to_owned() }
+}
+
+/// A change; a log has no time of its last change, so saying nothing would change nothing.
+pub(crate) fn other_topic() -> AccessLogPatch {
+    AccessLogPatch { topic: Some("other".to_owned()), ..AccessLogPatch::default() }
 }

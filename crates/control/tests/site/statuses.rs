@@ -254,3 +254,33 @@ async fn a_listener_that_is_not_in_force_is_an_error_with_its_reason_and_degrade
         assert_eq!((one.provisioning, short(one.operating), one.fault.as_deref()), expect);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pools_of_policies_stand_below_the_listener_and_a_faulty_policy_degrades_it() {
+    let stage = Stage::new().await;
+    let on = &stage.site.control;
+    let web = control::listener_create(on, &admin(), new::web(stage.lb, 90)).await.unwrap().id;
+    let pool = control::pool_create(on, &admin(), new::web_pool(stage.lb)).await.unwrap().id;
+    control::member_create(on, &admin(), pool, new::member(3)).await.unwrap();
+    let policy = control::policy_create(on, &admin(), new::policy(web, pool, "/a")).await.unwrap().id;
+    let of =
+        |tree: LoadBalancerStatus| tree.listeners.into_iter().find(|one| one.listener.id == web).unwrap();
+    let shown = of(stage.tree());
+    assert_eq!((short(shown.operating), shown.pools.len(), shown.pools[0].pool.id), ("on", 1, pool));
+    assert_eq!(shown.pools[0].members.len(), 1);
+    let [one] = shown.policies.as_slice() else { panic!("one policy") };
+    assert_eq!((one.policy.id, one.provisioning, one.rules.len()), (policy, ProvisioningStatus::Active, 1));
+    assert!(stage.tree().pools.iter().any(|one| one.pool.id == pool), "it is the load balancer's, too");
+    let view = on.view(&admin());
+    let member = view.snapshot.members_of(pool).next().unwrap();
+    let seen: Vec<_> = member_status(&view, member).listeners.into_iter().map(|one| one.listener).collect();
+    assert_eq!(seen, [web]);
+
+    let twin = control::policy_create(on, &admin(), new::policy(web, pool, "/a")).await.unwrap();
+    assert!(twin.faulty);
+    let shown = of(stage.tree());
+    assert_eq!((short(shown.operating), shown.provisioning), ("degraded", ProvisioningStatus::Active));
+    assert_eq!(shown.pools.len(), 1, "a pool that two policies name stands once");
+    let errors = shown.policies.iter().filter(|one| one.provisioning == ProvisioningStatus::Error);
+    assert_eq!(errors.map(|one| one.policy.id).collect::<Vec<_>>(), [twin.id]);
+}

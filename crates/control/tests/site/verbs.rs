@@ -5,8 +5,10 @@ use std::{collections::BTreeSet, fs, future::Future, path::Path, pin::Pin};
 use control::{Cascade, CascadePools, Control, Error, MemberRef};
 use identity::Caller;
 use model::{
-    HealthMonitorId, HealthMonitorPatch, ListenerId, ListenerPatch, LoadBalancerId, LoadBalancerPatch,
-    MemberId, MemberPatch, PoolId, PoolPatch, QuotaKey, Role,
+    AccessLogId, CertificateId, CertificatePatch, HealthMonitorId, HealthMonitorPatch, IpGroupId,
+    IpGroupPatch, ListenerId, ListenerPatch, LoadBalancerId, LoadBalancerPatch, MemberId, MemberPatch,
+    PolicyId, PolicyPatch, PoolId, PoolPatch, Priority, QuotaKey, Role, RuleId, RulePatch, RuleSubject,
+    SecurityPolicyId, SecurityPolicyPatch,
 };
 use store::TraceFilter;
 
@@ -27,6 +29,19 @@ struct Stage {
     empty_pool: PoolId,
     member: MemberId,
     monitor: HealthMonitorId,
+    /// Of `busy`, HTTP with advanced forwarding.
+    web: ListenerId,
+    /// Of `busy`, for `web`.
+    web_pool: PoolId,
+    /// Of `web`.
+    policy: PolicyId,
+    /// Of `policy`.
+    rule: RuleId,
+    certificate: CertificateId,
+    security_policy: SecurityPolicyId,
+    ip_group: IpGroupId,
+    /// Of `busy`.
+    access_log: AccessLogId,
 }
 
 async fn stage(site: &Fixture) -> Stage {
@@ -36,7 +51,24 @@ async fn stage(site: &Fixture) -> Stage {
     let listener = control::listener_create(on, &admin(), new::listener(busy.id, 80)).await.unwrap();
     let member = control::member_create(on, &admin(), pool, new::member(1)).await.unwrap();
     let monitor = control::health_monitor_create(on, &admin(), new::health_monitor(pool)).await.unwrap();
+    let web = control::listener_create(on, &admin(), new::web(busy.id, 81)).await.unwrap().id;
+    let web_pool = control::pool_create(on, &admin(), new::web_pool(busy.id)).await.unwrap().id;
+    let policy = control::policy_create(on, &admin(), new::policy(web, web_pool, "/a")).await.unwrap().id;
+    let rule = on.snapshot().rules_of(policy).next().unwrap().id;
+    let certificate = control::certificate_create(on, &admin(), new::certificate()).await.unwrap().id;
+    let security_policy =
+        control::security_policy_create(on, &admin(), new::security_policy()).await.unwrap().id;
+    let ip_group = control::ip_group_create(on, &admin(), new::ip_group()).await.unwrap().id;
+    let access_log = control::access_log_create(on, &admin(), new::access_log(busy.id)).await.unwrap().id;
     Stage {
+        web,
+        web_pool,
+        policy,
+        rule,
+        certificate,
+        security_policy,
+        ip_group,
+        access_log,
         busy: busy.id,
         empty: empty.id,
         listener: listener.id,
@@ -73,7 +105,8 @@ verbs! {
     load_balancer_update(one(|s| s.busy), one(|_| LoadBalancerPatch::default())) => ["updateLoadbalancer"];
     load_balancer_delete(one(|s| s.empty)) => ["deleteLoadbalancer"];
     load_balancer_delete_cascade(one(|s| s.busy), one(|_| Cascade { pools: CascadePools::Delete })) => [
-        "deleteHealthMonitor", "deleteListener", "deleteLoadbalancer", "deleteMember", "deletePool", "deletePool",
+        "deleteHealthMonitor", "deleteL7policy", "deleteL7rule", "deleteListener", "deleteListener",
+        "deleteLoadbalancer", "deleteLogtank", "deleteMember", "deletePool", "deletePool", "deletePool",
     ];
     listener_create(one(|s| new::listener(s.empty, 81))) => ["createListener"];
     listener_update(one(|s| s.listener), one(|_| ListenerPatch::default())) => ["updateListener"];
@@ -94,6 +127,30 @@ verbs! {
     health_monitor_create(one(|s| new::health_monitor(s.empty_pool))) => ["createHealthMonitor"];
     health_monitor_update(one(|s| s.monitor), one(|_| HealthMonitorPatch::default())) => ["updateHealthMonitor"];
     health_monitor_delete(one(|s| s.monitor)) => ["deleteHealthMonitor"];
+    certificate_create(one(|_| new::certificate())) => ["createCertificate"];
+    certificate_update(one(|s| s.certificate), one(|_| CertificatePatch::default())) => ["updateCertificate"];
+    certificate_delete(one(|s| s.certificate)) => ["deleteCertificate"];
+    certificate_delete_batch(one(|s| vec![s.certificate])) => ["deleteCertificate"];
+    private_key_echo_update(one(|_| false)) => ["updatePrivateKeyEcho"];
+    security_policy_create(one(|_| new::security_policy())) => ["createSecurityPolicy"];
+    security_policy_update(one(|s| s.security_policy), one(|_| SecurityPolicyPatch::default())) =>
+        ["updateSecurityPolicy"];
+    security_policy_delete(one(|s| s.security_policy)) => ["deleteSecurityPolicy"];
+    ip_group_create(one(|_| new::ip_group())) => ["createIpgroup"];
+    ip_group_update(one(|s| s.ip_group), one(|_| IpGroupPatch::default())) => ["updateIpgroup"];
+    ip_group_entries_put(one(|s| s.ip_group), one(|_| IpGroupPatch::default())) => ["updateIpgroup"];
+    ip_group_entries_remove(one(|s| s.ip_group), one(|_| Vec::new())) => ["updateIpgroup"];
+    ip_group_delete(one(|s| s.ip_group)) => ["deleteIpgroup"];
+    policy_create(one(|s| new::policy(s.web, s.web_pool, "/b"))) => ["createL7policy", "createl7rule"];
+    policy_update(one(|s| s.policy), one(|_| PolicyPatch::default())) => ["updateL7policy"];
+    policy_delete(one(|s| s.policy)) => ["deleteL7policy", "deleteL7rule"];
+    policy_priorities_update(one(|s| vec![(s.policy, Priority::of(9))])) => ["updateL7policy"];
+    rule_create(one(|s| s.policy), one(|_| new::rule(RuleSubject::Host, "a.example.com"))) => ["createl7rule"];
+    rule_update(one(|s| s.policy), one(|s| s.rule), one(|_| RulePatch::default())) => ["updateL7rule"];
+    rule_delete(one(|s| s.policy), one(|s| s.rule)) => ["deleteL7rule"];
+    access_log_create(one(|s| new::access_log(s.empty))) => ["createLogtank"];
+    access_log_update(one(|s| s.access_log), one(|_| new::other_topic())) => ["updateLogtank"];
+    access_log_delete(one(|s| s.access_log)) => ["deleteLogtank"];
     quota_update(one(|_| vec![(QuotaKey::Pool, 400)])) => ["updateQuota"];
 }
 
@@ -179,5 +236,18 @@ async fn sweep(site: &Fixture) {
     let left = site.control.snapshot();
     for pool in left.pools().keys() {
         control::pool_delete_cascade(&site.control, &admin(), *pool).await.unwrap();
+    }
+    let certificates = left.certificates().keys().copied().collect();
+    control::certificate_delete_batch(&site.control, &admin(), certificates).await.unwrap();
+    for policy in left.security_policies().keys() {
+        control::security_policy_delete(&site.control, &admin(), *policy).await.unwrap();
+    }
+    for group in left.ip_groups().keys() {
+        control::ip_group_delete(&site.control, &admin(), *group).await.unwrap();
+    }
+    // The switch is the project's, so it goes back for the next verb.
+    let shown = left.project(project()).is_some_and(|project| project.private_key_echo);
+    if !shown {
+        control::private_key_echo_update(&site.control, &admin(), true).await.unwrap();
     }
 }

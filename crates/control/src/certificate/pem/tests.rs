@@ -160,7 +160,7 @@ fn authorities_may_stand_in_any_order_but_must_be_authorities() {
     }
 }
 
-fn made(params: &CertificateParams, key: &(impl SigningKey + rcgen::PublicKeyData)) -> String {
+fn made(params: &CertificateParams, key: &impl SigningKey) -> String {
     params.self_signed(key).unwrap().pem()
 }
 
