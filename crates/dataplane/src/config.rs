@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use balance::StickyKey;
 use telemetry::AccessLogs;
 
 /// Settings of the data plane.
@@ -16,18 +17,21 @@ pub struct Config {
     pub upstream_idle_max: usize,
     /// How long an idle connection to a member is kept.
     pub upstream_idle_timeout: Duration,
+    /// What the values of sticky cookies follow from; the same on every node, and secret.
+    pub sticky_key: StickyKey,
     /// Where requests are written down; by default nowhere.
     pub access_logs: AccessLogs,
 }
 
 impl Default for Config {
-    /// One worker per core; 1,024 idle connections per member, kept for 60 s.
+    /// One worker per core; a key that everybody knows; 1,024 idle connections per member, kept for 60 s.
     fn default() -> Self {
         Self {
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             connections_max: None,
             upstream_idle_max: 1024,
             upstream_idle_timeout: Duration::from_secs(60),
+            sticky_key: StickyKey::new([0; 32]),
             access_logs: AccessLogs::nowhere(),
         }
     }

@@ -13,18 +13,22 @@
 mod answer;
 mod coding;
 mod connection;
+mod cors;
 mod desync;
+mod edits;
 mod encoder;
 mod exchange;
 mod flow;
 mod inserted;
 mod log;
+mod policy;
+mod sticky;
 
 use std::{cell::RefCell, net::SocketAddr, rc::Rc};
 
 use wire::h1::{HeaderLines, Headers, Limits};
 
-pub(crate) use inserted::Inserted;
+pub(crate) use {inserted::Inserted, policy::PolicyWork, sticky::Sticky};
 
 use crate::{acceptor::Door, stream::Stream};
 
@@ -34,13 +38,16 @@ pub(crate) struct HttpScratch {
     response: RefCell<Headers>,
     lines: RefCell<HeaderLines>,
     drafts: log::Drafts,
+    /// For the choice among a policy's pools.
+    dice: RefCell<balance::Dice>,
     /// `Server: elb`, on every answer (behaviour/errors.md).
     server: HeaderLines,
     limits: Limits,
 }
 
-impl Default for HttpScratch {
-    fn default() -> Self {
+impl HttpScratch {
+    /// For the worker of this number.
+    pub(crate) fn new(worker: usize) -> Self {
         let mut server = HeaderLines::new();
         server.push(b"Server", b"elb").expect("the name and the value are well-formed and not reserved");
         Self {
@@ -48,6 +55,7 @@ impl Default for HttpScratch {
             response: RefCell::new(Headers::new()),
             lines: RefCell::default(),
             drafts: log::Drafts::default(),
+            dice: RefCell::new(policy::dice(worker)),
             server,
             limits: Limits::default(),
         }

@@ -147,7 +147,7 @@ fn connect_time(service: &Service) -> Duration {
 /// Begins a connection to some member that was not tried.
 fn begin(target: &Rc<Target>, client: SocketAddr, tried: &mut Tried) -> Option<(Work, TcpStream)> {
     loop {
-        let work = target.begin(client.ip(), tried).ok()?;
+        let work = target.begin(client.ip(), tried, None).ok()?;
         match io::connect(work.member().plan.address) {
             Ok(stream) => {
                 work.member().counters.connections.inc();

@@ -30,6 +30,7 @@ mod target;
 mod ticker;
 mod worker;
 
+pub use balance::StickyKey;
 pub use config::Config;
 pub use dataplane::{Applied, Dataplane, start};
 pub use probe::HealthChange;

@@ -6,10 +6,14 @@ use std::{
     sync::Arc,
 };
 
+use balance::StickyKey;
 use plan::{ListenerPlan, ServicePlan, TargetPlan};
 use telemetry::ListenerCounters;
 
-use crate::{http::Inserted, target::Target};
+use crate::{
+    http::{Inserted, PolicyWork},
+    target::Target,
+};
 
 /// A listener's plan with what this worker needs to carry it out. Never changes; a new plan makes a new service.
 pub(crate) struct Service {
@@ -19,6 +23,8 @@ pub(crate) struct Service {
     pub(crate) target: Option<Rc<Target>>,
     /// The targets that policies name, as in the plan.
     pub(crate) targets: Box<[Rc<Target>]>,
+    /// The policies, as in the plan.
+    pub(crate) policies: Box<[PolicyWork]>,
     /// What an HTTP listener writes into requests.
     pub(crate) inserted: Inserted,
 }
@@ -29,6 +35,7 @@ impl Service {
         plan: Arc<ListenerPlan>,
         counters: Arc<ListenerCounters>,
         targets: &[Rc<Target>],
+        sticky_key: &StickyKey,
     ) -> Rc<Self> {
         let find = |plan: &Arc<TargetPlan>| targets.iter().find(|target| target.id() == plan.id).cloned();
         let target = plan.default_target.as_ref().and_then(find);
@@ -38,7 +45,9 @@ impl Service {
             ServicePlan::Http(http) => Inserted::new(http),
             ServicePlan::Tcp => Inserted::default(),
         };
-        Rc::new(Self { plan, counters, target, targets: named, inserted })
+        let policies =
+            plan.policies.iter().map(|policy| PolicyWork::new(&plan, policy, sticky_key)).collect();
+        Rc::new(Self { plan, counters, target, targets: named, policies, inserted })
     }
 
     /// Every target; one that is the default and a policy's comes twice.

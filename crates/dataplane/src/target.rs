@@ -9,7 +9,7 @@ use balance::{Connections, HealthTable, MemberIndex, PickContext, Picker, Placem
 use model::{Algorithm, TargetId, Weight};
 use plan::TargetPlan;
 
-use crate::{member::Member, worker::Worker};
+use crate::{http::Sticky, member::Member, worker::Worker};
 
 /// A target's plan with what all workers share: members, health and counts change together.
 pub(crate) struct SharedTarget {
@@ -56,6 +56,8 @@ pub(crate) struct Target {
     worker: u16,
     picker: RefCell<Picker>,
     members: Box<[Rc<Member>]>,
+    /// How clients stay with a member.
+    pub(crate) sticky: Option<Sticky>,
 }
 
 /// Nobody may get the work.
@@ -96,24 +98,43 @@ impl Target {
         let previous = former.map(|former| former.picker.borrow());
         let picker = Picker::new(placement, &weights, plan.all_down_forward, start, previous.as_deref());
         drop(previous);
-        Rc::new(Self { worker: worker.index as u16, picker: RefCell::new(picker), members, shared })
+        let sticky = Sticky::new(plan, &worker.config.sticky_key);
+        Rc::new(Self { worker: worker.index as u16, picker: RefCell::new(picker), members, sticky, shared })
     }
 
     pub(crate) fn id(&self) -> TargetId {
         self.shared.plan.id
     }
 
-    /// A member for a piece of work of this client; the work counts as its own until it is dropped.
+    /// A member for a piece of work of this client; the work counts as its own until it is dropped. `wanted`: the member that the
+    /// client belongs to by what it brought; it was found usable.
     #[inline]
-    pub(crate) fn begin(self: &Rc<Self>, client: IpAddr, tried: &Tried) -> Result<Work, Unserved> {
+    pub(crate) fn begin(
+        self: &Rc<Self>,
+        client: IpAddr,
+        tried: &Tried,
+        wanted: Option<MemberIndex>,
+    ) -> Result<Work, Unserved> {
         let SharedTarget { health, connections, .. } = &*self.shared;
+        let wanted = match &self.sticky {
+            None => wanted,
+            Some(sticky) => wanted
+                .filter(|&member| self.is_usable(member.into(), tried))
+                .or_else(|| sticky.by_source(client, |member| self.is_usable(member, tried))),
+        };
         let context = PickContext { client, tried: tried.indices(), health, connections };
-        let Some(index) = self.picker.borrow_mut().pick(&context) else {
+        let Some(index) = wanted.or_else(|| self.picker.borrow_mut().pick(&context)) else {
             return Err(if self.members.is_empty() { Unserved::NoMembers } else { Unserved::NoneUsable });
         };
         connections.begin(self.worker, usize::from(index));
         self.members[usize::from(index)].counters.active.rise();
         Ok(Work { target: self.clone(), index })
+    }
+
+    /// Whether a member may get a piece of work, weights apart.
+    pub(crate) fn is_usable(&self, member: usize, tried: &Tried) -> bool {
+        self.shared.health.is_usable(member)
+            && !tried.indices().iter().any(|&tried| usize::from(tried) == member)
     }
 
     /// See [`Member::sweep`].
@@ -140,8 +161,8 @@ impl Work {
     }
 
     /// The target that it was begun in.
-    pub(crate) fn target(&self) -> TargetId {
-        self.target.id()
+    pub(crate) fn target(&self) -> &Rc<Target> {
+        &self.target
     }
 
     pub(crate) fn index(&self) -> MemberIndex {

@@ -139,7 +139,7 @@ impl Worker {
             table: Rc::new(Table::new()?),
             buffers: Buffers::new(),
             pipes: Rc::default(),
-            http: HttpScratch::default(),
+            http: HttpScratch::new(index),
             draining: Cell::new(None),
             slots: RefCell::default(),
             targets: RefCell::default(),
@@ -202,7 +202,7 @@ impl Worker {
             Some(service) => service.counters.clone(),
             None => self.registry.listener(id, self.index),
         };
-        let service = Service::new(plan, counters, &targets);
+        let service = Service::new(plan, counters, &targets, &self.config.sticky_key);
         let mut slots = self.slots.borrow_mut();
         let listening = slots.entry(id).or_insert_with(|| {
             self.groups.set(self.groups.get().wrapping_add(1));

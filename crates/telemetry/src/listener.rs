@@ -29,6 +29,7 @@ pub struct ListenerCounters {
     requests: Counter,
     classes: [Counter; 6],
     own: [Counter; OwnAnswer::COUNT],
+    policy_answers: Counter,
     client_gone: Counter,
 }
 
@@ -50,6 +51,8 @@ pub enum Outcome {
     Answered(u16),
     /// The load balancer answered by itself.
     Own(OwnAnswer),
+    /// A policy answered with this status: a redirect, a fixed response, or for a preflight.
+    Policy(u16),
     /// The client went away before the answer was complete (499 in the logs of others).
     ClientGone,
 }
@@ -128,6 +131,10 @@ impl ListenerCounters {
                 self.classes[class(answer.status())].inc();
                 self.own[answer as usize].inc();
             }
+            Outcome::Policy(status) => {
+                self.classes[class(status)].inc();
+                self.policy_answers.inc();
+            }
             Outcome::ClientGone => self.client_gone.inc(),
         }
     }
@@ -145,6 +152,11 @@ impl ListenerCounters {
     /// Answers of this kind that the load balancer made.
     pub fn own(&self, answer: OwnAnswer) -> u64 {
         self.own[answer as usize].value()
+    }
+
+    /// Answers that policies made: redirects, fixed responses, answers to preflights.
+    pub fn policy_answers(&self) -> u64 {
+        self.policy_answers.value()
     }
 
     /// Requests whose client went away before the answer was complete.
@@ -173,8 +185,10 @@ mod tests {
         counters.record(Outcome::Answered(999));
         counters.record(Outcome::Own(OwnAnswer::Unavailable));
         counters.record(Outcome::ClientGone);
-        assert_eq!(counters.requests(), 4);
-        assert_eq!([0, 1, 2, 3, 4, 5].map(|digit| counters.class(digit)), [1, 0, 1, 0, 0, 1]);
+        counters.record(Outcome::Policy(301));
+        assert_eq!(counters.requests(), 5);
+        assert_eq!([0, 1, 2, 3, 4, 5].map(|digit| counters.class(digit)), [1, 0, 1, 1, 0, 1]);
+        assert_eq!(counters.policy_answers(), 1);
         assert_eq!(counters.own(OwnAnswer::Unavailable), 1);
         assert_eq!(counters.own(OwnAnswer::BadGateway), 0);
         assert_eq!(counters.client_gone(), 1);

@@ -42,12 +42,15 @@ fn listeners(page: &mut Page, registry: &Registry, snapshot: &Snapshot) {
         .into_iter()
         .filter_map(|(id, blocks)| Some((listener_labels(snapshot, id)?, blocks)))
         .collect();
-    let counters: [(&str, &str, Of<ListenerCounters>); 9] = [
+    let counters: [(&str, &str, Of<ListenerCounters>); 10] = [
         ("connections", "Connections accepted.", |c| c.connections.value()),
         ("denied_connections", "Connections refused by the access control.", |c| c.denied.value()),
         ("received_bytes", "Bytes read from clients.", |c| c.bytes_in.value()),
         ("sent_bytes", "Bytes written to clients.", |c| c.bytes_out.value()),
         ("requests", "Requests that ended, by any outcome.", |c| c.requests()),
+        ("policy_responses", "Answers made by policies: redirects, fixed responses, preflights.", |c| {
+            c.policy_answers()
+        }),
         ("retries", "Further attempts on a member after a failed one.", |c| c.retries.value()),
         ("unserved", "Layer 4 connections closed because no member could take them.", |c| c.unserved.value()),
         ("client_resets", "Connections ended by a reset of the client.", |c| c.client_resets.value()),

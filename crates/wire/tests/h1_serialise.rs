@@ -381,6 +381,7 @@ fn own_answers_are_complete_and_parse_again() {
     let mut lines = HeaderLines::new();
     lines.push(b"x-router-code", b"50000").expect("legal");
     let page = Answer {
+        omit: HeaderSet::EMPTY,
         status: 503,
         lines: &lines,
         body: AnswerBody::Page,

@@ -2,18 +2,20 @@
 
 use std::{future::poll_fn, io::IoSlice, rc::Rc, task::Poll, time::Duration};
 
+use plan::ActionPlan;
 use telemetry::{Outcome, OwnAnswer};
-use wire::h1::{Answer, AnswerBody, HeaderLines, Version, write_answer};
+use wire::h1::{Answer, AnswerBody, HeaderLines, HeaderSet, Version, write_answer};
 
 use super::{
     connection::{Connection, request_timeout},
     log::{self, Draft, Ending},
+    policy::PolicyAnswer,
 };
 use crate::{buffer::Pending, service::Service};
 
 /// An answer to be made.
 pub(super) struct Own {
-    pub(super) answer: OwnAnswer,
+    pub(super) reply: Reply,
     pub(super) router_code: Option<RouterCode>,
     pub(super) version: Version,
     /// The request was HEAD.
@@ -25,11 +27,43 @@ pub(super) struct Own {
     pub(super) log: Option<Box<Draft>>,
 }
 
+/// What is answered.
+pub(super) enum Reply {
+    /// One of the answers for what cannot be served.
+    Own(OwnAnswer),
+    /// A policy's.
+    Policy(Box<PolicyAnswer>),
+}
+
+impl From<OwnAnswer> for Reply {
+    fn from(answer: OwnAnswer) -> Self {
+        Self::Own(answer)
+    }
+}
+
+impl Reply {
+    fn status(&self) -> u16 {
+        match self {
+            Self::Own(answer) => answer.status(),
+            Self::Policy(answer) => answer.status,
+        }
+    }
+
+    fn outcome(&self) -> Outcome {
+        match self {
+            Self::Own(answer) => Outcome::Own(*answer),
+            Self::Policy(answer) => Outcome::Policy(answer.status),
+        }
+    }
+}
+
 /// The value of `x-router-code` (behaviour/errors.md).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RouterCode {
     /// 40000: no pool, or one without members.
     NoPool,
+    /// 40001: a policy names no pool, or one without members.
+    NoPoolOfPolicy,
     /// 50000: no member is usable.
     NoneUsable,
 }
@@ -38,6 +72,7 @@ impl RouterCode {
     fn as_bytes(self) -> &'static [u8] {
         match self {
             Self::NoPool => b"40000",
+            Self::NoPoolOfPolicy => b"40001",
             Self::NoneUsable => b"50000",
         }
     }
@@ -47,7 +82,7 @@ impl Own {
     /// An answer after which the connection is closed, to a request of which nothing is known.
     pub(super) fn closing(answer: OwnAnswer, service: Rc<Service>) -> Self {
         Self {
-            answer,
+            reply: answer.into(),
             router_code: None,
             version: Version::Http11,
             head_only: false,
@@ -60,20 +95,31 @@ impl Own {
 
 /// Sends an answer; the connection, when it goes on.
 pub(super) async fn send(mut connection: Connection, mut own: Box<Own>) -> Option<Connection> {
-    own.service.counters.record(Outcome::Own(own.answer));
+    own.service.counters.record(own.reply.outcome());
     let worker = connection.door.worker.clone();
     let mut pending = Pending::default();
     {
         let mut out = worker.buffers.head.borrow_mut();
         out.clear();
-        let mut lines = HeaderLines::new();
+        let status = own.reply.status();
+        let (mut lines, mut omit, mut body) = (HeaderLines::new(), HeaderSet::EMPTY, AnswerBody::Page);
+        if let Reply::Policy(answer) = &mut own.reply {
+            lines = std::mem::take(&mut answer.lines);
+            omit = answer.omit;
+            let policy = answer.fixed.and_then(|policy| own.service.plan.policies.get(policy));
+            if let Some(ActionPlan::Fixed(fixed)) = policy.map(|policy| &policy.action) {
+                let (content_type, bytes) = (fixed.content_type.as_bytes(), fixed.body.as_bytes());
+                body = AnswerBody::Bytes { content_type, bytes };
+            }
+        }
         if let Some(code) = own.router_code {
             lines.push(b"x-router-code", code.as_bytes()).ok()?;
         }
         let answer = Answer {
-            status: own.answer.status(),
+            status,
             lines: &lines,
-            body: AnswerBody::Page,
+            omit,
+            body,
             head_only: own.head_only,
             downstream: own.version,
             keep_alive: own.keep_alive,
@@ -81,7 +127,7 @@ pub(super) async fn send(mut connection: Connection, mut own: Box<Own>) -> Optio
         write_answer(&mut out, &answer);
         if let Some(draft) = own.log.take() {
             let head_sent = memchr::memmem::find(&out, b"\r\n\r\n").map_or(out.len(), |end| end + 4) as u64;
-            let ending = Ending { status: own.answer.status(), sent: out.len() as u64, head_sent };
+            let ending = Ending { status, sent: out.len() as u64, head_sent };
             log::write(&connection.door, &own.service, connection.peer, &connection.client, draft, &ending);
         }
         let piece = [IoSlice::new(&out)];

@@ -19,7 +19,7 @@ use std::{
 
 use telemetry::{Attempt, Outcome, OwnAnswer};
 use wire::content_coding::ContentCoding;
-use wire::h1::{HeadScan, Tunnel, Version};
+use wire::h1::{HeadScan, HeaderLines, Tunnel, Version};
 
 use self::{attempt::State, response::HeadFault};
 use super::{
@@ -27,6 +27,7 @@ use super::{
     connection::{Connection, request_timeout},
     flow::{Fault, Flow},
     log::Draft,
+    sticky::Stuck,
 };
 use crate::{
     acceptor::Door,
@@ -48,6 +49,8 @@ pub(super) struct Exchange {
     /// What the access log wants of it; none: nothing.
     pub(super) log: Option<Box<Draft>>,
     logged: Logged,
+    /// What is done to its answer because of policies or stickiness; none: nothing.
+    changes: Option<Box<AnswerChanges>>,
     /// Which coding the client takes, where the listener compresses; none: it does not, or the client is of HTTP/1.0.
     compression: Option<Option<ContentCoding>>,
     /// Whether the client waits for `100 Continue` with its body.
@@ -67,6 +70,16 @@ pub(super) struct Exchange {
     /// Whether the member's connection may be kept.
     reusable: bool,
     tunnel: Option<Tunnel>,
+}
+
+/// What is done to an answer.
+struct AnswerChanges {
+    /// Lines that are added.
+    lines: HeaderLines,
+    /// Names of the member's that go.
+    drop_names: &'static [&'static [u8]],
+    /// What stickiness found out about the client.
+    stuck: Option<Stuck>,
 }
 
 /// What is added up for the access log.

@@ -88,13 +88,13 @@ impl Inserted {
 }
 
 /// A short text on the stack.
-struct Decimal {
+pub(super) struct Decimal {
     bytes: [u8; 48],
     length: usize,
 }
 
 impl Decimal {
-    fn ip(ip: IpAddr) -> Self {
+    pub(super) fn ip(ip: IpAddr) -> Self {
         let mut text = Self { bytes: [0; 48], length: 0 };
         match ip.to_canonical() {
             IpAddr::V4(v4) => {
@@ -116,13 +116,13 @@ impl Decimal {
         text
     }
 
-    fn number(number: u16) -> Self {
+    pub(super) fn number(number: u16) -> Self {
         let mut text = Self { bytes: [0; 48], length: 0 };
         text.push_number(number);
         text
     }
 
-    fn as_bytes(&self) -> &[u8] {
+    pub(super) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
 

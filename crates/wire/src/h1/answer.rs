@@ -1,7 +1,7 @@
 //! Answers that the load balancer makes itself (contract `behaviour/errors.md`).
 
 use super::bytes::push_decimal;
-use super::{HeaderLines, Version};
+use super::{HeaderId, HeaderLines, HeaderSet, Version};
 
 /// One complete answer of our own.
 #[derive(Clone, Copy, Debug)]
@@ -10,6 +10,8 @@ pub struct Answer<'a> {
     pub status: u16,
     /// Further headers, such as x-router-code or Location.
     pub lines: &'a HeaderLines,
+    /// Which of `Server` and `Content-Type` are left out, as `lines` has its own or there shall be none.
+    pub omit: HeaderSet,
     /// The body.
     pub body: AnswerBody<'a>,
     /// The request was HEAD: the answer has the headers of its body, and no body.
@@ -44,7 +46,10 @@ pub fn write_answer(out: &mut Vec<u8>, answer: &Answer<'_>) {
     out.extend_from_slice(&digits);
     out.push(b' ');
     out.extend_from_slice(reason);
-    out.extend_from_slice(b"\r\nServer: elb\r\n");
+    out.extend_from_slice(b"\r\n");
+    if !answer.omit.contains(HeaderId::SERVER) {
+        out.extend_from_slice(b"Server: elb\r\n");
+    }
     out.extend_from_slice(answer.lines.as_bytes());
 
     let page: [&[u8]; 9] = [
@@ -64,7 +69,8 @@ pub fn write_answer(out: &mut Vec<u8>, answer: &Answer<'_>) {
     };
     let bodiless = matches!(answer.status, 204 | 304);
     if !bodiless {
-        if !content_type.is_empty() && super::bytes::field_end(content_type, 0) == content_type.len() {
+        let typed = !content_type.is_empty() && !answer.omit.contains(HeaderId::CONTENT_TYPE);
+        if typed && super::bytes::field_end(content_type, 0) == content_type.len() {
             out.extend_from_slice(b"Content-Type: ");
             out.extend_from_slice(content_type);
             out.extend_from_slice(b"\r\n");

@@ -2,6 +2,7 @@
 
 use std::{io::IoSlice, net::SocketAddr, rc::Rc};
 
+use balance::MemberIndex;
 use telemetry::{Attempt, OwnAnswer};
 
 use super::{Ended, Exchange, UpState};
@@ -49,17 +50,20 @@ impl Exchange {
         let stale = self.attempt.kept && attempt == Attempt::Broken && self.early.is_empty();
         let untouched = !self.attempt.sent;
         let repeatable = (untouched || !self.replay.is_empty()) && self.early.is_empty();
-        let allowed = stale || (self.may_retry() && self.tried.add(self.work.index()));
+        // A sticky client waits for its own member (behaviour/features.md section 3).
+        let waited = attempt == Attempt::TimedOut && self.work.target().sticky.is_some();
+        let allowed = stale || !waited && (self.may_retry() && self.tried.add(self.work.index()));
         if !repeatable || !allowed {
             return Err(self.own(answer, None));
         }
         let door = self.door.clone();
-        let Some(target) = &self.service.target else { return Err(self.own(answer, None)) };
+        let target = self.work.target().clone();
         let replay = std::mem::take(&mut self.replay);
         let pending = self.up.pending().take();
         let bytes = if untouched { &pending } else { &replay };
         let pieces = [IoSlice::new(bytes)];
-        match open(&self.service, target, connection.peer, &mut self.tried, true, &pieces, &mut self.log) {
+        let asked = Asked { service: &self.service, target: &target, client: connection.peer, wanted: None };
+        match open(&asked, &mut self.tried, true, &pieces, &mut self.log) {
             Ok(opened) => {
                 self.service.counters.retries.inc();
                 self.up.pending().keep(&door.worker.buffers, &pieces, opened.written);
@@ -85,19 +89,27 @@ impl Exchange {
     }
 }
 
+/// Who asks whom.
+pub(super) struct Asked<'a> {
+    pub(super) service: &'a Service,
+    pub(super) target: &'a Rc<Target>,
+    pub(super) client: SocketAddr,
+    /// The member that the client belongs to.
+    pub(super) wanted: Option<MemberIndex>,
+}
+
 /// Gives the beginning of a request to a member: on a kept connection, unless `fresh` is wanted, or on a new one. The next
 /// member is tried when one cannot be reached at once.
 pub(super) fn open(
-    service: &Service,
-    target: &Rc<Target>,
-    client: SocketAddr,
+    asked: &Asked<'_>,
     tried: &mut Tried,
     fresh: bool,
     pieces: &[IoSlice<'_>],
     log: &mut Option<Box<Draft>>,
 ) -> Result<Opened, Refused> {
+    let Asked { service, target, client, wanted } = *asked;
     loop {
-        let work = match target.begin(client.ip(), tried) {
+        let work = match target.begin(client.ip(), tried, wanted) {
             Ok(work) => work,
             Err(Unserved::NoMembers) => return Err((OwnAnswer::NotFound, Some(RouterCode::NoPool))),
             Err(Unserved::NoneUsable) if tried.is_empty() => {
@@ -111,13 +123,13 @@ pub(super) fn open(
             if let Ok(written) = stream.write(pieces) {
                 let state = State { connecting: false, kept: true, sent: written > 0 };
                 if let Some(log) = log {
-                    log.attempt(work.target().pool, member.plan.address);
+                    log.attempt(work.target().id().pool, member.plan.address);
                 }
                 return Ok(Opened { work, stream, written, state });
             }
         }
         if let Some(log) = log {
-            log.attempt(work.target().pool, member.plan.address);
+            log.attempt(work.target().id().pool, member.plan.address);
         }
         let opened = Stream::connect(member.plan.address).and_then(|mut stream| {
             stream.send_at_once();

@@ -36,7 +36,7 @@ impl Exchange {
         }
         Ended::Own(Own {
             log: self.log.take(),
-            answer,
+            reply: answer.into(),
             router_code,
             version: self.version,
             head_only: self.wire.method() == MethodKind::Head,
@@ -49,6 +49,7 @@ impl Exchange {
         self.logged.status = match outcome {
             Outcome::Answered(status) => status,
             Outcome::Own(answer) => answer.status(),
+            Outcome::Policy(status) => status,
             Outcome::ClientGone => CLIENT_GONE,
         };
         self.service.counters.record(outcome);

@@ -8,23 +8,26 @@ use std::{
 use telemetry::OwnAnswer;
 use wire::content_coding::{ContentCoding, negotiate};
 use wire::h1::{
-    Authority, Body, BodyError, Edits, Framing, HeaderId, MethodKind, RequestHead, RequestOut, Transfer,
-    UpstreamConnection, Version, write_request,
+    Authority, Body, BodyError, Edits, Framing, HeaderId, MethodKind, OriginForm, RequestHead, RequestOut,
+    Transfer, UpstreamConnection, Version, write_request,
 };
 
 use super::{
-    Ended, Exchange, Logged, UpState,
-    attempt::{Opened, open},
+    AnswerChanges, Ended, Exchange, Logged, UpState,
+    attempt::{Asked, Opened, open},
 };
 use crate::{
     http::{
         BODY_BYTES_MAX,
-        answer::{Own, RouterCode},
+        answer::{Own, Reply, RouterCode},
         connection::Connection,
+        cors,
         flow::{Fault, Flow, keep},
+        policy::{self, By, Way},
+        sticky::{Stuck, look, unmark},
     },
     service::Service,
-    target::Tried,
+    target::{Target, Tried},
 };
 
 impl Exchange {
@@ -45,40 +48,49 @@ impl Exchange {
         service.counters.bytes_in.add(head.len() as u64);
         let mut log = service.plan.access_log.is_some().then(|| worker.http.drafts.begin(&head));
         let bodiless = matches!(head.framing(), Framing::None | Framing::Length(0));
-        let own = |(answer, router_code), rest: &[u8], connection: &mut Connection, log| {
+        let own = |(reply, router_code): (Reply, Option<RouterCode>),
+                   rest: &[u8],
+                   connection: &mut Connection,
+                   log| {
             if bodiless && !rest.is_empty() {
                 keep(worker, &mut connection.input, rest);
             }
             let head_only = head.method_kind() == MethodKind::Head;
             // What follows a CONNECT may be meant for its tunnel.
             let keep_alive = keep_alive && bodiless && head.method_kind() != MethodKind::Connect;
-            Own { answer, router_code, version, head_only, keep_alive, service: service.clone(), log }
+            Own { reply, router_code, version, head_only, keep_alive, service: service.clone(), log }
         };
-        let early = match (head.method_kind(), head.framing(), &service.target) {
-            (MethodKind::Connect, ..) => Some((OwnAnswer::NotImplemented, None)),
-            (_, Framing::Length(length), _) if length > BODY_BYTES_MAX => {
-                Some((OwnAnswer::BodyTooLong, None))
-            }
-            (_, _, None) => Some((OwnAnswer::NotFound, Some(RouterCode::NoPool))),
+        let early = match (head.method_kind(), head.framing()) {
+            (MethodKind::Connect, _) => Some(OwnAnswer::NotImplemented),
+            (_, Framing::Length(length)) if length > BODY_BYTES_MAX => Some(OwnAnswer::BodyTooLong),
             _ => None,
         };
         if let Some(early) = early {
-            return Err(own(early, rest, connection, log));
+            return Err(own((early.into(), None), rest, connection, log));
         }
-        let Some(target) = &service.target else {
-            return Err(own((OwnAnswer::NotFound, Some(RouterCode::NoPool)), rest, connection, log));
+        let way = match &service.plan.router {
+            None => policy::default_way(&service),
+            Some(router) => policy::find_way(router, &service, connection, &head),
         };
+        let (target, by) = match way {
+            Way::Forward { target, by } => (target, by),
+            Way::Answer(reply, code) => return Err(own((reply, code), rest, connection, log)),
+        };
+        let stuck = target.sticky.as_ref().map(|sticky| look(target, sticky, &head, connection.peer.ip()));
 
         let mut out = worker.buffers.head.borrow_mut();
         out.clear();
-        let Ok(wire) = write_head(&mut out, connection, &service, &head) else {
-            return Err(own((OwnAnswer::BadRequest, None), rest, connection, log));
+        let Ok(wire) = write_head(&mut out, connection, &service, &head, target, by.as_ref()) else {
+            return Err(own((OwnAnswer::BadRequest.into(), None), rest, connection, log));
         };
+        let wanted = stuck.as_ref().and_then(|stuck| stuck.member);
+        let changes = answer_changes(&head, by.as_ref(), stuck);
         let compression = compression(&service, &head);
         let mut up = Flow::new(Body::for_request(head.framing()), Transfer::Relay);
         let (mut tried, mut opened, mut refused) = (Tried::default(), None, (OwnAnswer::BadRequest, None));
         let begun = up.begin(worker, &mut out, rest, |pieces, _all| {
-            match open(&service, target, connection.peer, &mut tried, false, pieces, &mut log) {
+            let asked = Asked { service: &service, target, client: connection.peer, wanted };
+            match open(&asked, &mut tried, false, pieces, &mut log) {
                 Ok(open) => Ok(opened.insert(open).written),
                 Err(why) => {
                     refused = why;
@@ -87,7 +99,12 @@ impl Exchange {
             }
         });
         let (Ok(mut taken), Some(mut opened)) = (begun, opened) else {
-            return Err(own(refused, rest, connection, log));
+            let (answer, code) = refused;
+            let code = match code {
+                Some(RouterCode::NoPool) if by.is_some() => Some(RouterCode::NoPoolOfPolicy),
+                code => code,
+            };
+            return Err(own((answer.into(), code), rest, connection, log));
         };
         let mut up_state = UpState::Open;
         if !up.is_read() {
@@ -95,7 +112,7 @@ impl Exchange {
                 Ok(more) => taken += more,
                 Err(Fault::Sink | Fault::Source) => up_state = UpState::Refused,
                 Err(Fault::Malformed(_)) => {
-                    return Err(own((OwnAnswer::BadRequest, None), rest, connection, log));
+                    return Err(own((OwnAnswer::BadRequest.into(), None), rest, connection, log));
                 }
             }
         }
@@ -112,6 +129,7 @@ impl Exchange {
         let exchange = Self {
             log,
             logged: Logged::default(),
+            changes,
             compression,
             door,
             service,
@@ -181,12 +199,33 @@ fn compression(service: &Service, head: &RequestHead<'_>) -> Option<Option<Conte
         .then(|| negotiate(head.values(HeaderId::ACCEPT_ENCODING)))
 }
 
+/// What becomes of the answer; none in the ordinary case.
+fn answer_changes(
+    head: &RequestHead<'_>,
+    by: Option<&By<'_>>,
+    stuck: Option<Stuck>,
+) -> Option<Box<AnswerChanges>> {
+    let cors = by.and_then(|by| by.forward.cors.as_ref());
+    let cookie = by.and_then(|by| by.cookie.as_ref());
+    if cors.is_none() && cookie.is_none() && stuck.is_none() {
+        return None;
+    }
+    let mut lines = cors.map(|cors| cors::lines(cors, head.header(HeaderId::ORIGIN))).unwrap_or_default();
+    if let Some(cookie) = cookie {
+        cookie.push(&mut lines);
+    }
+    let drop_names = if cors.is_some() { cors::MEMBERS_OWN } else { &[] };
+    Some(Box::new(AnswerChanges { lines, drop_names, stuck }))
+}
+
 /// Writes the head for the member.
 fn write_head(
     out: &mut Vec<u8>,
     connection: &Connection,
     service: &Service,
     head: &RequestHead<'_>,
+    target: &Target,
+    by: Option<&By<'_>>,
 ) -> Result<wire::h1::Exchange, wire::h1::BadHeaderLine> {
     let door = &*connection.door;
     let mut lines = door.worker.http.lines.borrow_mut();
@@ -197,12 +236,31 @@ fn write_head(
     let address = if hostless { door.address.to_string() } else { String::new() };
     let host_default = Authority::parse(if hostless { address.as_bytes() } else { b"elb" });
     let Ok(host_default) = host_default else { return Err(wire::h1::BadHeaderLine::Value) };
+    let mut drop = service.inserted.drop;
+    if let Some(sticky) = &target.sticky
+        && unmark(sticky, head, &mut lines)
+    {
+        drop.insert(HeaderId::COOKIE);
+    }
+    let connection_wanted = head.upgrade().map_or(UpstreamConnection::KeepAlive, UpstreamConnection::Upgrade);
+    let Some(by) = by else {
+        let edits = Edits { drop, drop_names: &[], append: &lines };
+        let how = RequestOut { host_default, host: None, target: None, connection: connection_wanted, edits };
+        return Ok(write_request(out, head, &how));
+    };
+    let rewritten =
+        policy::rewrite(by, service, connection, head).map_err(|()| wire::h1::BadHeaderLine::Value)?;
+    let host = rewritten.host.as_deref().map(Authority::parse).transpose();
+    let Ok(host) = host else { return Err(wire::h1::BadHeaderLine::Value) };
+    let changes = &by.work.changes;
+    changes.write(&mut lines, &policy::surroundings(service, connection, head));
+    let drop_names: Vec<&[u8]> = changes.drop_names().collect();
     let how = RequestOut {
         host_default,
-        host: None,
-        target: None,
-        connection: head.upgrade().map_or(UpstreamConnection::KeepAlive, UpstreamConnection::Upgrade),
-        edits: Edits { drop: service.inserted.drop, drop_names: &[], append: &lines },
+        host,
+        target: rewritten.target.as_deref().and_then(OriginForm::new),
+        connection: connection_wanted,
+        edits: Edits { drop: drop.union(changes.drop()), drop_names: &drop_names, append: &lines },
     };
     Ok(write_request(out, head, &how))
 }

@@ -17,6 +17,7 @@ use crate::{
         coding::{self, Coding},
         connection::Connection,
         flow::{Fault, WINDOW_BYTES, keep},
+        sticky,
     },
     stream::Stream,
 };
@@ -120,9 +121,28 @@ impl Exchange {
         let coding = self.compression.as_ref().and_then(|taken| Coding::of(head, *taken));
         let encoder = coding.as_ref().and_then(Coding::encoder);
         let mut lines = worker.http.lines.borrow_mut();
-        let edits = match &coding {
-            None => Edits { drop: SERVER, drop_names: &[], append: &worker.http.server },
-            Some(coding) => {
+        let mut drop_names = Vec::new();
+        let edits = match (&coding, self.changes.take()) {
+            (None, None) => Edits { drop: SERVER, drop_names: &[], append: &worker.http.server },
+            (coding, Some(changes)) => {
+                lines.clear();
+                lines.extend(&worker.http.server);
+                let mut drop = SERVER;
+                if let Some(coding) = coding {
+                    drop = drop.union(coding.describe(head, encoder.is_some(), &mut lines));
+                }
+                lines.extend(&changes.lines);
+                if let (Some(stuck), Some(sticky)) = (&changes.stuck, &self.work.target().sticky) {
+                    let member = self.work.index();
+                    drop = drop.union(sticky::set_cookies(sticky, stuck, member, head, &mut lines));
+                }
+                drop_names.extend_from_slice(changes.drop_names);
+                if encoder.is_some() {
+                    drop_names.extend_from_slice(coding::DROPPED_WHEN_CODED);
+                }
+                Edits { drop, drop_names: &drop_names, append: &lines }
+            }
+            (Some(coding), None) => {
                 lines.clear();
                 lines.extend(&worker.http.server);
                 let drop = SERVER.union(coding.describe(head, encoder.is_some(), &mut lines));
