@@ -410,6 +410,8 @@ fn captures_are_kept_for_the_actions_that_use_them() {
 
 /// Follows behaviour/forwarding.md word by word, one policy after the other.
 mod naive {
+    use std::{cell::RefCell, collections::HashMap};
+
     use super::*;
 
     pub(super) fn route(
@@ -489,6 +491,10 @@ mod naive {
         }
     }
 
+    thread_local! {
+        static COMPILED: RefCell<HashMap<String, regex::Regex>> = RefCell::default();
+    }
+
     fn compare(how: Compare, value: &str, text: &str, wild: bool) -> bool {
         let expression = match how {
             Compare::Prefix => return text.starts_with(value),
@@ -496,7 +502,10 @@ mod naive {
             Compare::Equal => regex::escape(value).replace(r"\*", ".*").replace(r"\?", "."),
             Compare::Regex => value.to_owned(),
         };
-        regex::Regex::new(&format!("^(?:{expression})$")).unwrap().is_match(text)
+        COMPILED.with_borrow_mut(|compiled| {
+            let new = |expression: &String| regex::Regex::new(&format!("^(?:{expression})$")).unwrap();
+            compiled.entry(expression).or_insert_with_key(new).is_match(text)
+        })
     }
 }
 
