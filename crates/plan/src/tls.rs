@@ -155,7 +155,7 @@ fn agreed(snapshot: &Snapshot, tls: &TlsService) -> (Vec<TlsVersion>, Vec<String
         }
         None => (
             tls.system_policy.versions().to_vec(),
-            tls.system_policy.suites().split(':').map(|suite| suite.trim().to_owned()).collect(),
+            tls.system_policy.suites().split(':').map(str::to_owned).collect(),
         ),
     }
 }

@@ -352,6 +352,29 @@ fn listeners_that_share_a_pool_share_its_lookup_table() {
 }
 
 #[test]
+fn listeners_that_show_one_certificate_share_it_and_get_the_next_one_together() {
+    let mut objects = Objects::default();
+    objects.load_balancer(1, |_| ());
+    objects.certificate(1, "a.com", |_| ());
+    objects.certificate(2, "b.com", |_| ());
+    for n in [1, 2] {
+        objects.listener(n, 1, None, |listener| listener.service = Service::Https(https(1, &[2]).into()));
+    }
+    let plan = compile(&objects.snapshot, None);
+    let shown = |plan: &Plan, n, at: usize| {
+        Arc::clone(&plan.listeners[&listener_id(n)].tls.as_ref().unwrap().certificates[at])
+    };
+    assert!(Arc::ptr_eq(&shown(&plan, 1, 0), &shown(&plan, 2, 0)));
+    objects.certificate(2, "b.com", |certificate| certificate.pem = certificate.pem.replace("AQID", "AQIE"));
+    let next = compile(&objects.snapshot, Some(&plan));
+    for n in [1, 2] {
+        assert!(Arc::ptr_eq(&shown(&plan, n, 0), &shown(&next, n, 0)), "this one did not change");
+        assert_eq!(shown(&next, n, 1).chain_der, [[1, 2, 4]]);
+    }
+    assert!(Arc::ptr_eq(&shown(&next, 1, 1), &shown(&next, 2, 1)));
+}
+
+#[test]
 fn a_plan_made_by_hand_leaves_nothing_behind() {
     let compiled = compile(&two_listeners().snapshot, None);
     let listeners = compiled.listeners.values().map(|listener| {
