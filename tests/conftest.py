@@ -10,7 +10,8 @@ from harness.members import ScriptMember
 from harness.sdk import by_key, by_token
 from harness.stage import Stage
 
-UNLIMITED = config.quotas(loadbalancer=-1, listener=-1, pool=-1, member=-1, members_per_pool=-1)
+UNLIMITED = config.quotas(loadbalancer=-1, listener=-1, pool=-1, member=-1, members_per_pool=-1, l7policy=-1, certificate=-1, security_policy=-1,
+                          ipgroup=-1)
 TENANTS = config.users(config.SECOND_TENANT, config.READER, config.MEMBER_ROLE)
 
 

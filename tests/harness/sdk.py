@@ -56,17 +56,22 @@ def refused_with(status, code, call, *arguments, **options):
 class Elb:
     """The client's operations by noun; every request goes through the vendor's request and option classes.
 
-    Nouns: LoadBalancer, Listener, Pool, Member, HealthMonitor. `of` is the pool of a member.
+    Nouns: the keys of WRAPPERS. `of` is the pool of a member, the policy of a rule.
     """
 
-    WRAPPERS = {"LoadBalancer": "loadbalancer", "Listener": "listener", "Pool": "pool", "Member": "member", "HealthMonitor": "healthmonitor"}
+    WRAPPERS = {"LoadBalancer": "loadbalancer", "Listener": "listener", "Pool": "pool", "Member": "member", "HealthMonitor": "healthmonitor",
+                "L7Policy": "l7policy", "L7Rule": "rule", "Certificate": "certificate", "SecurityPolicy": "security_policy", "IpGroup": "ipgroup",
+                "Logtank": "logtank"}
+    # What a noun belongs to, in its path; and option classes that are named otherwise.
+    PARENTS = {"Member": "pool_id", "L7Rule": "l7policy_id"}
+    OPTIONS = {"CreateL7Rule": "CreateRuleOption"}
 
     def __init__(self, vendor):
         self.vendor = vendor
 
     def create(self, noun, *, of=None, **fields):
         """Create; answers the object."""
-        return self._write("Create", noun, fields, **({"pool_id": of} if of else {}))
+        return self._write("Create", noun, fields, **({self.PARENTS[noun]: of} if of else {}))
 
     def update(self, noun, id, *, of=None, **fields):
         """Update; answers the object."""
@@ -91,13 +96,13 @@ class Elb:
 
     def _write(self, verb, noun, fields, **path):
         wrapper = self.WRAPPERS[noun]
-        option = getattr(v3, f"{verb}{noun}Option")(**fields)
+        option = getattr(v3, self.OPTIONS.get(verb + noun, f"{verb}{noun}Option"))(**fields)
         body = getattr(v3, f"{verb}{noun}RequestBody")(**{wrapper: option})
         return getattr(self.call(verb + noun, body=body, **path), wrapper)
 
     def _path(self, noun, id, of):
-        found = {self.WRAPPERS[noun] + "_id": id}
-        return {**found, "pool_id": of} if noun == "Member" else found
+        found = {"l7rule_id" if noun == "L7Rule" else self.WRAPPERS[noun] + "_id": id}
+        return {**found, self.PARENTS[noun]: of} if noun in self.PARENTS else found
 
 
 def _snake(name):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from harness import pki
 from harness.api import Api
 from harness.http1 import Connection, get
 from harness.ports import listener_port
@@ -18,6 +19,7 @@ class Stage:
         self.vpc = fulcrum.credentials["vpc_id"]
         self.zone = self.api.list("availability-zones", "availability_zones")[0][0]["code"]
         self._built = []
+        self._beside = []
 
     def load_balancer(self, **fields):
         """A load balancer with a VIP of the default subnet."""
@@ -28,6 +30,22 @@ class Stage:
     def remember(self, id):
         """A load balancer that the test made itself; it goes with the others."""
         self._built.append(id)
+        return id
+
+    def certificate(self, *names, kind="ECDSA", **fields):
+        """A server certificate for those names; `domain` is given to the API only when said."""
+        names = names or ("site.example.com",)
+        pair = pki.pair(*names, kind=kind)
+        return self.beside("certificates", "certificate", **{"certificate": pair.chain, "private_key": pair.key, **fields})
+
+    def beside(self, path, noun, **fields):
+        """A certificate, IP group or security policy: what outlives load balancers."""
+        made = self.api.create(path, noun, **fields)
+        return self.remember_beside(path, made["id"]) and made
+
+    def remember_beside(self, path, id):
+        """One that the test made itself; it goes after the load balancers."""
+        self._beside.append(f"{path}/{id}")
         return id
 
     def front(self, members=(), *, protocol="HTTP", listener=None, pool=None, monitor=None, load_balancer=None, weights=None):
@@ -58,6 +76,8 @@ class Stage:
                 if pool.get("member_deletion_protection_enable"):
                     self.api.update(f"pools/{pool['id']}", "pool", member_deletion_protection_enable=False)
             self.api.delete(f"loadbalancers/{id}/force-elb")
+        for path in reversed(self._beside):
+            self.api.elb("DELETE", path)
 
 
 @dataclass

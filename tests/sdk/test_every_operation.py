@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import config
+from harness import config, pki
 from harness.api import NO_BODY, Api
 from harness.contract import OPERATIONS, mismatches
 
-NO_REQUEST_ID = {"ListApiVersions"}
+NO_REQUEST_ID = {"ListApiVersions", "ShowIpGroupRelatedListeners"}
 OPEN = {"ListApiVersions"}
 READS = {name for name, operation in OPERATIONS.items() if operation["method"] == "GET"}
 
@@ -29,10 +29,20 @@ def world(stage):
     pool = api.create("pools", "pool", listener_id=listener["id"], lb_algorithm="ROUND_ROBIN", protocol="HTTP")
     bare = api.create("pools", "pool", loadbalancer_id=lb["id"], lb_algorithm="ROUND_ROBIN", protocol="HTTP")
     member = api.create(f"pools/{pool['id']}/members", "member", address="127.88.250.9", protocol_port=1, subnet_cidr_id=stage.subnet)
+    certificate = stage.certificate()
+    used = stage.certificate("used.example.com")
+    api.create("listeners", "listener", loadbalancer_id=lb["id"], protocol="HTTPS", protocol_port=8443, default_tls_container_ref=used["id"])
+    group = stage.beside("ipgroups", "ipgroup", ip_list=[{"ip": "10.0.0.0/8", "description": "inside"}])
+    security = stage.beside("security-policies", "security_policy", protocols=["TLSv1.2"], ciphers=["ECDHE-ECDSA-AES128-GCM-SHA256"])
+    ordered = api.create("listeners", "listener", loadbalancer_id=lb["id"], protocol="HTTP", protocol_port=8082, enhance_l7policy_enable=True)
+    policy = api.create("l7policies", "l7policy", listener_id=ordered["id"], action="FIXED_RESPONSE", fixed_response_config={"status_code": "418"})
+    rule = api.create(f"l7policies/{policy['id']}/rules", "rule", type="PATH", compare_type="EQUAL_TO", value="/tea")
+    log = api.create("logtanks", "logtank", loadbalancer_id=lb["id"], log_group_id="group", log_topic_id="topic")
     monitor = api.create("healthmonitors", "healthmonitor", pool_id=pool["id"], type="TCP", delay=50, timeout=1, max_retries=10)
     return {"stage": stage, "lb": lb["id"], "free_lb": free["id"], "listener": listener["id"], "free_listener": free_listener["id"], "pool": pool["id"],
             "bare_pool": bare["id"], "member": member["id"], "monitor": monitor["id"],
-            "flavor": api.list("flavors", "flavors")[0]["id"]}
+            "certificate": certificate["id"], "ipgroup": group["id"], "security": security["id"], "ordered": ordered["id"], "policy": policy["id"],
+            "rule": rule["id"], "log": log["id"], "flavor": api.list("flavors", "flavors")[0]["id"]}
 
 
 def _member(world, last):
@@ -81,8 +91,50 @@ CASES = {
     "ListAvailabilityZones": lambda w: ({}, NO_BODY),
     "ShowQuota": lambda w: ({}, NO_BODY),
     "ListQuotaDetails": lambda w: ({}, NO_BODY),
+    "CreateCertificate": lambda w: ({}, {"certificate": {"certificate": pki.pair("a.com").chain, "private_key": pki.pair("a.com").key}}),
+    "ListCertificates": lambda w: ({}, NO_BODY),
+    "ShowCertificate": lambda w: ({"certificate_id": w["certificate"]}, NO_BODY),
+    "UpdateCertificate": lambda w: ({"certificate_id": w["certificate"]}, {"certificate": {"name": "new"}}),
+    "DeleteCertificate": lambda w: ({"certificate_id": w["certificate"]}, NO_BODY),
+    "BatchDeleteCertificates": lambda w: ({}, {"certificates": [w["certificate"]]}),
+    "ShowCertificatePrivateKeyEcho": lambda w: ({}, NO_BODY),
+    "CreateCertificatePrivateKeyEcho": lambda w: ({}, {"private_key_echo": True}),
+    "CreateSecurityPolicy": lambda w: ({}, {"security_policy": {"protocols": ["TLSv1.3"], "ciphers": ["TLS_AES_128_GCM_SHA256"]}}),
+    "ListSecurityPolicies": lambda w: ({}, NO_BODY),
+    "ShowSecurityPolicy": lambda w: ({"security_policy_id": w["security"]}, NO_BODY),
+    "UpdateSecurityPolicy": lambda w: ({"security_policy_id": w["security"]}, {"security_policy": {"name": "new"}}),
+    "DeleteSecurityPolicy": lambda w: ({"security_policy_id": w["security"]}, NO_BODY),
+    "ListSystemSecurityPolicies": lambda w: ({}, NO_BODY),
+    "CreateIpGroup": lambda w: ({}, {"ipgroup": {"ip_list": []}}),
+    "ListIpGroups": lambda w: ({}, NO_BODY),
+    "ShowIpGroup": lambda w: ({"ipgroup_id": w["ipgroup"]}, NO_BODY),
+    "UpdateIpGroup": lambda w: ({"ipgroup_id": w["ipgroup"]}, {"ipgroup": {"ip_list": [{"ip": "::1"}]}}),
+    "DeleteIpGroup": lambda w: ({"ipgroup_id": w["ipgroup"]}, NO_BODY),
+    "UpdateIpList": lambda w: ({"ipgroup_id": w["ipgroup"]}, {"ipgroup": {"ip_list": [{"ip": "::1", "description": "here"}]}}),
+    "BatchDeleteIpList": lambda w: ({"ipgroup_id": w["ipgroup"]}, {"ipgroup": {"ip_list": [{"ip": "10.0.0.0/8"}]}}),
+    "ShowIpGroupRelatedListeners": lambda w: ({"ipgroup_id": w["ipgroup"]}, NO_BODY),
+    "CreateL7Policy": lambda w: ({}, {"l7policy": {"listener_id": w["listener"], "action": "REDIRECT_TO_POOL", "redirect_pool_id": w["bare_pool"]}}),
+    "ListL7Policies": lambda w: ({}, NO_BODY),
+    "ShowL7Policy": lambda w: ({"l7policy_id": w["policy"]}, NO_BODY),
+    "UpdateL7Policy": lambda w: ({"l7policy_id": w["policy"]}, {"l7policy": {"name": "new"}}),
+    "DeleteL7Policy": lambda w: ({"l7policy_id": w["policy"]}, NO_BODY),
+    "BatchUpdatePoliciesPriority": lambda w: ({}, {"l7policies": [{"id": w["policy"], "priority": 77}]}),
+    "ListAllL7Rules": lambda w: ({}, NO_BODY),
+    "CreateL7Rule": lambda w: ({"l7policy_id": w["policy"]}, {"rule": {"type": "HOST_NAME", "compare_type": "EQUAL_TO", "value": "a.com"}}),
+    "ListL7Rules": lambda w: ({"l7policy_id": w["policy"]}, NO_BODY),
+    "ShowL7Rule": lambda w: ({"l7policy_id": w["policy"], "l7rule_id": w["rule"]}, NO_BODY),
+    "UpdateL7Rule": lambda w: ({"l7policy_id": w["policy"], "l7rule_id": w["rule"]}, {"rule": {"value": "/coffee"}}),
+    "DeleteL7Rule": lambda w: ({"l7policy_id": w["policy"], "l7rule_id": w["rule"]}, NO_BODY),
+    "CreateLogtank": lambda w: ({}, {"logtank": {"loadbalancer_id": w["free_lb"], "log_group_id": "g", "log_topic_id": "t"}}),
+    "ListLogtanks": lambda w: ({}, NO_BODY),
+    "ShowLogtank": lambda w: ({"logtank_id": w["log"]}, NO_BODY),
+    "UpdateLogtank": lambda w: ({"logtank_id": w["log"]}, {"logtank": {"log_topic_id": "other"}}),
+    "DeleteLogtank": lambda w: ({"logtank_id": w["log"]}, NO_BODY),
     "ListApiVersions": lambda w: ({}, NO_BODY),
 }
+# What outlives load balancers, by the operation that makes it.
+BESIDE = {"CreateCertificate": ("certificates", "certificate"), "CreateSecurityPolicy": ("security-policies", "security_policy"),
+          "CreateIpGroup": ("ipgroups", "ipgroup")}
 
 operations = pytest.mark.parametrize("name", OPERATIONS)
 
@@ -95,9 +147,12 @@ def call(api, world, name, *, project=None):
 
 
 def remember_new(world, name, reply):
-    """So that the load balancer which CreateLoadBalancer made goes away, too."""
+    """So that what a create made goes away, too."""
     if name == "CreateLoadBalancer" and reply.status == 201:
         world["stage"].remember(reply.json["loadbalancer"]["id"])
+    elif name in BESIDE and reply.status == 201:
+        path, noun = BESIDE[name]
+        world["stage"].remember_beside(path, reply.json[noun]["id"])
 
 
 @operations

@@ -6,7 +6,10 @@ from harness.contract import OPERATIONS
 
 LISTS = {"ListLoadBalancers": ("loadbalancers", "loadbalancers"), "ListListeners": ("listeners", "listeners"), "ListPools": ("pools", "pools"),
          "ListMembers": ("pools/{pool}/members", "members"), "ListAllMembers": ("members", "members"),
-         "ListHealthMonitors": ("healthmonitors", "healthmonitors"), "ListFlavors": ("flavors", "flavors")}
+         "ListHealthMonitors": ("healthmonitors", "healthmonitors"), "ListFlavors": ("flavors", "flavors"),
+         "ListCertificates": ("certificates", "certificates"), "ListSecurityPolicies": ("security-policies", "security_policies"),
+         "ListIpGroups": ("ipgroups", "ipgroups"), "ListL7Policies": ("l7policies", "l7policies"), "ListL7Rules": ("l7policies/{policy}/rules", "rules"),
+         "ListAllL7Rules": ("l7policies/rules", "rules"), "ListLogtanks": ("logtanks", "logtanks")}
 FILTERS = [(operation, item["name"], item["type"]) for operation in LISTS for item in OPERATIONS[operation]["filters"]]
 
 # Filters whose value is not simply the field of the same name: what finds the object that `world` made.
@@ -24,18 +27,27 @@ DERIVED = {
     ("ListPools", "connection_drain"): lambda w: "true",
     ("ListAllMembers", "pool_id"): lambda w: w["pool"],
     ("ListAllMembers", "loadbalancer_id"): lambda w: w["lb"],
-    # Members and monitors do not show it; it is their pool's.
+    ("ListCertificates", "domain"): lambda w: "a.example.com",
+    ("ListSecurityPolicies", "protocols"): lambda w: "TLSv1.2",
+    ("ListSecurityPolicies", "ciphers"): lambda w: "AES128-SHA",
+    ("ListIpGroups", "ip_list"): lambda w: "10.0.0.0/8",
+    ("ListAllL7Rules", "l7policy_id"): lambda w: w["policy"],
+    # Members and monitors do not show it; it is their pool's. Rules and logs: their load balancer's.
+    ("ListL7Rules", "enterprise_project_id"): lambda w: "0",
+    ("ListAllL7Rules", "enterprise_project_id"): lambda w: "0",
+    ("ListLogtanks", "enterprise_project_id"): lambda w: "0",
     ("ListMembers", "enterprise_project_id"): lambda w: "0",
     ("ListAllMembers", "enterprise_project_id"): lambda w: "0",
     ("ListHealthMonitors", "enterprise_project_id"): lambda w: "0",
 }
 # What the world's objects have nothing of: such a filter finds none of them, whatever it asks.
 NOTHING = {"ipv6_vip_port_id", "ipv6_vip_address", "ipv6_vip_virsubnet_id", "eips", "publicips", "global_eips", "l4_scale_flavor_id",
-           "l7_scale_flavor_id", "billing_info", "member_device_id", "member_instance_id", "log_topic_id", "log_group_id",
-           "default_tls_container_ref", "client_ca_tls_container_ref", "tls_ciphers_policy", "instance_id", "quic_cid_len", "quic_cid_offset"}
+           "l7_scale_flavor_id", "billing_info", "member_device_id", "member_instance_id",
+           "default_tls_container_ref", "client_ca_tls_container_ref", "tls_ciphers_policy", "instance_id", "quic_cid_len", "quic_cid_offset",
+           "redirect_url", "redirect_listener_id"}
 STRUCTS = {"eips": "ip_version=4", "publicips": "ip_version=4", "global_eips": "ip_version=4"}
 # Switches of the list itself: they choose nothing among living objects.
-SWITCHES = {"include_recycle_bin", "list_all"}
+SWITCHES = {"include_recycle_bin", "list_all", "display_all_rules"}
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +64,7 @@ def world(fulcrum):
         listener = api.create("listeners", "listener", loadbalancer_id=lb["id"], protocol="HTTP" if first else "TCP", protocol_port=80 if first else 81,
                               name=f"listener{last}", description=f"about listener{last}", keepalive_timeout=61 if first else 62,
                               protection_status="consoleProtection" if first else "nonProtection",
-                              **({"client_timeout": 63, "member_timeout": 64, "enable_member_retry": False} if first else {}))
+                              **({"enhance_l7policy_enable": True, "client_timeout": 63, "member_timeout": 64, "enable_member_retry": False} if first else {}))
         pool = api.create("pools", "pool", listener_id=listener["id"], protocol=listener["protocol"], lb_algorithm="ROUND_ROBIN" if first else "SOURCE_IP",
                           name=f"pool{last}", description=f"about pool{last}", member_deletion_protection_enable=first,
                           pool_health={"minimum_healthy_member_count": 1 if first else 0},
@@ -64,6 +76,21 @@ def world(fulcrum):
                              timeout=47 if first else 46, max_retries=10 if first else 9, max_retries_down=8 if first else 7,
                              monitor_port=1 if first else 2, name=f"monitor{last}", admin_state_up=not first,
                              **({"domain_name": "probe.example.com", "url_path": "/up", "expected_codes": "201", "http_method": "HEAD"} if first else {}))
+        certificate = stage.certificate("a.example.com" if first else "b.example.com", name=f"certificate{last}", description=f"about certificate{last}",
+                                        **({"domain": "a.example.com,c.example.com", "scm_certificate_id": "scs1", "source": "scm",
+                                            "protection_status": "consoleProtection", "protection_reason": "listed"} if first else {}))
+        security = stage.beside("security-policies", "security_policy", name=f"security{last}", description=f"about security{last}",
+                                protocols=["TLSv1.2"] if first else ["TLSv1.3"], ciphers=["AES128-SHA"] if first else ["TLS_AES_128_GCM_SHA256"])
+        group = stage.beside("ipgroups", "ipgroup", name=f"group{last}", description=f"about group{last}", ip_list=[{"ip": "10.0.0.0/8"}] if first else [])
+        policy = api.create("l7policies", "l7policy", listener_id=found.get("listener", listener["id"]), name=f"policy{last}", description=f"about policy{last}",
+                            position=7 if first else 9, priority=77 if first else 79,
+                            **({"action": "REDIRECT_TO_POOL", "redirect_pool_id": pool["id"]} if first else
+                               {"action": "FIXED_RESPONSE", "fixed_response_config": {"status_code": "418"}}))
+        rule = api.create(f"l7policies/{found.get('policy', policy['id'])}/rules", "rule", compare_type="EQUAL_TO" if first else "STARTS_WITH",
+                          **({"type": "HEADER", "key": "x-team", "value": "red"} if first else {"type": "PATH", "value": "/blue"}))
+        log = api.create("logtanks", "logtank", loadbalancer_id=lb["id"], log_group_id=f"group{last}", log_topic_id=f"topic{last}")
+        found.update({f"certificate{last}": certificate["id"], f"security{last}": security["id"], f"group{last}": group["id"],
+                      f"policy{last}": policy["id"], f"rule{last}": rule["id"], f"log{last}": log["id"]})
         found.update({f"lb{last}": lb["id"], f"listener{last}": listener["id"], f"pool{last}": pool["id"], f"member{last}": member["id"],
                       f"monitor{last}": monitor["id"]})
     yield found
@@ -73,8 +100,10 @@ def world(fulcrum):
 def ours(world, operation):
     """The world's first and second object in that list, as the list shows them."""
     path, plural = LISTS[operation]
-    noun = {"loadbalancers": "lb", "listeners": "listener", "pools": "pool", "members": "member", "healthmonitors": "monitor"}.get(plural)
-    items = world["stage"].api.list(path.format(pool=world["pool"]), plural)
+    noun = {"loadbalancers": "lb", "listeners": "listener", "pools": "pool", "members": "member", "healthmonitors": "monitor",
+            "certificates": "certificate", "security_policies": "security", "ipgroups": "group", "l7policies": "policy", "rules": "rule",
+            "logtanks": "log"}.get(plural)
+    items = world["stage"].api.list(path.format(pool=world["pool"], policy=world["policy"]), plural)
     if noun is None:
         return items[0], items[-1]
     return next(item for item in items if item["id"] == world[noun]), next((item for item in items if item["id"] == world[noun + "_2"]), None)
@@ -110,11 +139,12 @@ def other_value(kind, name, value):
     return "00000000-0000-4000-8000-000000000000"
 
 
-@pytest.mark.covers("ListLoadBalancers", "ListListeners", "ListPools", "ListMembers", "ListAllMembers", "ListHealthMonitors", "ListFlavors")
+@pytest.mark.covers("ListLoadBalancers", "ListListeners", "ListPools", "ListMembers", "ListAllMembers", "ListHealthMonitors", "ListFlavors",
+                    "ListCertificates", "ListSecurityPolicies", "ListIpGroups", "ListL7Policies", "ListL7Rules", "ListAllL7Rules", "ListLogtanks")
 @pytest.mark.parametrize("operation, name, kind", FILTERS, ids=[f"{operation}-{name}" for operation, name, _ in FILTERS])
 def test_every_filter_finds_what_matches_and_only_that(world, operation, name, kind):
     path, plural = LISTS[operation]
-    path = path.format(pool=world["pool"])
+    path = path.format(pool=world["pool"], policy=world["policy"])
     api = world["stage"].api
     item, _ = ours(world, operation)
 
@@ -214,5 +244,5 @@ def test_lists_show_only_ones_own_project(fulcrum, world):
     from harness.api import Api
     other = Api.account(fulcrum, config.SECOND_TENANT)
     for operation, (path, plural) in LISTS.items():
-        if operation not in ("ListMembers", "ListFlavors"):
+        if operation not in ("ListMembers", "ListFlavors", "ListL7Rules"):
             assert other.list(path, plural) == [], operation

@@ -260,8 +260,8 @@ pub(crate) fn encode(snapshot: &Snapshot, lb: &LoadBalancer) -> Wire {
         },
         protection_status,
         protection_reason,
-        log_group_id: None,
-        log_topic_id: None,
+        log_group_id: snapshot.access_log_of(lb.id).map(|log| log.group.clone()),
+        log_topic_id: snapshot.access_log_of(lb.id).map(|log| log.topic.clone()),
         custom_qos_limit: None,
         created_at: answer::time(lb.created_at),
         updated_at: answer::time(lb.updated_at),
@@ -331,8 +331,12 @@ pub(crate) const FILTERS: &[Filter<View, LoadBalancer>] = &[
     Filter::text("elb_virsubnet_type", |view, lb| one(member_subnets_type(&view.snapshot, lb))),
     Filter::pair("autoscaling", |_, _| vec!["enable=false".to_owned(), "min_l7_flavor_id=".to_owned()]),
     Filter::text("protection_status", |_, lb| one(answer::protection(&lb.protection).0)),
-    Filter::text("log_topic_id", |_, _| nothing()),
-    Filter::text("log_group_id", |_, _| nothing()),
+    Filter::text("log_topic_id", |view, load_balancer| {
+        maybe(view.snapshot.access_log_of(load_balancer.id).map(|log| log.topic.clone()))
+    }),
+    Filter::text("log_group_id", |view, load_balancer| {
+        maybe(view.snapshot.access_log_of(load_balancer.id).map(|log| log.group.clone()))
+    }),
 ];
 
 // ---- operations ----
