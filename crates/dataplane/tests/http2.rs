@@ -1,0 +1,321 @@
+//! HTTP/2 of clients. (In clear, which only plans made by hand allow; what is below the frames is tested elsewhere.)
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod rig;
+
+use std::{
+    future::poll_fn,
+    io::{BufReader, Read, Write},
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use h2::{
+    client::{Builder, SendRequest},
+    ext::Protocol,
+};
+use http::{HeaderMap, Method, Request, Response, Version};
+use rig::{Member, Rig, eventually, free_address, http as http_listener, ok, with_http};
+use sha1::Digest;
+
+/// A listener of HTTP/2 before these members.
+fn serving(members: &[SocketAddr]) -> (Rig, SocketAddr) {
+    let address = free_address();
+    (Rig::serving(with_http(http_listener(address, members), |http| http.http2 = true)), address)
+}
+
+/// Runs a test's client; it must end in time.
+fn run<T>(test: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, async {
+        tokio::time::timeout(rig::PATIENCE, test).await.expect("the test ends in time")
+    })
+}
+
+async fn connect(address: SocketAddr) -> SendRequest<Bytes> {
+    let tcp = tokio::net::TcpStream::connect(address).await.unwrap();
+    let (client, connection) = Builder::new().handshake(tcp).await.unwrap();
+    tokio::task::spawn_local(async move { drop(connection.await) });
+    client.ready().await.unwrap()
+}
+
+fn request(method: Method, path: &str) -> Request<()> {
+    let uri = format!("http://example.test{path}");
+    Request::builder().method(method).uri(uri).version(Version::HTTP_2).body(()).unwrap()
+}
+
+/// All of a response.
+async fn whole(
+    response: impl Future<Output = Result<Response<h2::RecvStream>, h2::Error>>,
+) -> (Response<()>, Vec<u8>, Option<HeaderMap>) {
+    let (parts, mut body) = response.await.unwrap().into_parts();
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.data().await {
+        let frame = frame.unwrap();
+        body.flow_control().release_capacity(frame.len()).unwrap();
+        bytes.extend_from_slice(&frame);
+    }
+    let trailers = body.trailers().await.unwrap();
+    (Response::from_parts(parts, ()), bytes, trailers)
+}
+
+#[test]
+fn streams_of_one_connection_are_requests_of_their_own() {
+    let member = Member::http(|request| ok(request.head.split(' ').nth(1).unwrap()));
+    let (_rig, address) = serving(&[member.address]);
+    run(async {
+        let mut client = connect(address).await;
+        let asked: Vec<_> = (0..50)
+            .map(|n| client.send_request(request(Method::GET, &format!("/{n}?x")), true).unwrap().0)
+            .collect();
+        for (n, response) in asked.into_iter().enumerate() {
+            let (head, body, trailers) = whole(response).await;
+            assert_eq!((head.status().as_u16(), body, trailers), (200, format!("/{n}?x").into_bytes(), None));
+            assert_eq!(head.headers()["server"], "elb");
+            assert!(!head.headers().contains_key("connection"));
+        }
+    });
+    let heads = member.heads.lock().unwrap();
+    assert!(
+        heads
+            .iter()
+            .all(|head| head.contains("Host: example.test\r\n")
+                && head.contains("X-Forwarded-For: 127.0.0.1\r\n")),
+        "{heads:?}"
+    );
+}
+
+#[test]
+fn bodies_and_trailers_go_both_ways() {
+    let member = Member::http(|request| {
+        let mut answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n".to_vec();
+        for piece in request.body.chunks(1000) {
+            wire::h1::push_chunk(&mut answer, piece);
+        }
+        answer.extend_from_slice(b"0\r\nX-Sum: 42\r\n\r\n");
+        answer
+    });
+    let (_rig, address) = serving(&[member.address]);
+    let sent: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
+    for length_said in [true, false] {
+        let sent = sent.clone();
+        run(async move {
+            let mut client = connect(address).await;
+            let mut post = request(Method::POST, "/");
+            if length_said {
+                post.headers_mut().insert("content-length", sent.len().into());
+            }
+            let (response, mut body) = client.send_request(post, false).unwrap();
+            let sending = sent.clone();
+            tokio::task::spawn_local(async move {
+                let mut rest = Bytes::from(sending);
+                while !rest.is_empty() {
+                    body.reserve_capacity(rest.len());
+                    let room = poll_fn(|cx| body.poll_capacity(cx)).await.unwrap().unwrap();
+                    body.send_data(rest.split_to(room.min(rest.len())), rest.is_empty() && length_said)
+                        .unwrap();
+                }
+                if !length_said {
+                    let mut trailers = HeaderMap::new();
+                    trailers.insert("x-request-sum", "7".parse().unwrap());
+                    body.send_trailers(trailers).unwrap();
+                }
+            });
+            let (head, body, trailers) = whole(response).await;
+            assert_eq!(head.status().as_u16(), 200);
+            assert!(body == sent, "the body comes back, whether its length was said: {length_said}");
+            assert_eq!(trailers.unwrap()["x-sum"], "42");
+        });
+    }
+}
+
+#[test]
+fn a_client_that_reads_nothing_gets_no_more_than_its_window() {
+    let member = Member::start(|mut stream| {
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        rig::Request::read(&mut reader).unwrap();
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+        while stream.write_all(&[7; 65536]).is_ok() {}
+    });
+    let (rig, address) = serving(&[member.address]);
+    run(async {
+        let mut client = connect(address).await;
+        let (response, _) = client.send_request(request(Method::GET, "/"), true).unwrap();
+        let mut body = response.await.unwrap().into_body();
+        let mut seen = 0;
+        // The window of a client that says nothing else is 64 KiB.
+        while let Ok(Some(frame)) = tokio::time::timeout(Duration::from_millis(300), body.data()).await {
+            seen += frame.unwrap().len();
+        }
+        assert!(seen <= 65_535, "{seen} bytes");
+    });
+    drop(rig);
+}
+
+#[test]
+fn a_stream_that_the_client_gives_up_is_given_up_at_the_member() {
+    let ended = Arc::new(Mutex::new(false));
+    let seen = ended.clone();
+    let member = Member::start(move |mut stream| {
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        rig::Request::read(&mut reader).unwrap();
+        // Nothing is answered; the connection ends when nobody waits any more.
+        let _ = stream.read(&mut [0; 16]);
+        *seen.lock().unwrap() = true;
+    });
+    let (_rig, address) = serving(&[member.address]);
+    run(async {
+        let mut client = connect(address).await;
+        let (response, mut stream) = client.send_request(request(Method::GET, "/"), true).unwrap();
+        while member.connection_count() == 0 {
+            tokio::task::yield_now().await;
+        }
+        stream.send_reset(h2::Reason::CANCEL);
+        drop(response);
+        while !*ended.lock().unwrap() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+}
+
+#[test]
+fn what_cannot_be_said_in_http_1_is_refused_and_the_connection_goes_on() {
+    let member = Member::named("one");
+    let (_rig, address) = serving(&[member.address]);
+    run(async {
+        let mut client = connect(address).await;
+        let mut odd = request(Method::GET, "/");
+        odd.headers_mut().insert("host", "another.test".parse().unwrap());
+        let refused = client.send_request(odd, true).unwrap().0.await.unwrap_err();
+        assert_eq!(refused.reason(), Some(h2::Reason::PROTOCOL_ERROR));
+        let (head, body, _) = whole(client.send_request(request(Method::GET, "/"), true).unwrap().0).await;
+        assert_eq!((head.status().as_u16(), &body[..]), (200, &b"one"[..]));
+    });
+    assert_eq!(member.heads.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn a_response_that_breaks_off_never_looks_whole() {
+    let member = Member::start(|mut stream| {
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        rig::Request::read(&mut reader).unwrap();
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+    });
+    let (_rig, address) = serving(&[member.address]);
+    run(async {
+        let mut client = connect(address).await;
+        let broken = match client.send_request(request(Method::GET, "/"), true).unwrap().0.await {
+            // The reset may overtake the head.
+            Err(error) => error,
+            Ok(response) => {
+                let mut body = response.into_body();
+                loop {
+                    match body.data().await.expect("no clean end") {
+                        Ok(_) => {}
+                        Err(error) => break error,
+                    }
+                }
+            }
+        };
+        assert_eq!(broken.reason(), Some(h2::Reason::INTERNAL_ERROR));
+    });
+}
+
+#[test]
+fn own_answers_and_answers_to_head_are_answers_of_http_2() {
+    let (_rig, address) = serving(&[]);
+    let member = Member::http(|_| b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n".to_vec());
+    let (_other, with_member) = serving(&[member.address]);
+    run(async {
+        let mut client = connect(address).await;
+        let (head, body, _) = whole(client.send_request(request(Method::GET, "/"), true).unwrap().0).await;
+        assert_eq!(
+            (head.status().as_u16(), head.headers()["x-router-code"].as_bytes()),
+            (404, &b"40000"[..])
+        );
+        assert!(body.starts_with(b"<html>"));
+        let mut client = connect(with_member).await;
+        let (head, body, _) = whole(client.send_request(request(Method::HEAD, "/"), true).unwrap().0).await;
+        assert_eq!((head.headers()["content-length"].as_bytes(), body.len()), (&b"5"[..], 0));
+    });
+}
+
+#[test]
+fn a_websocket_is_a_stream_of_its_own() {
+    let member = Member::start(|mut stream| {
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let head = rig::read_head(&mut reader).unwrap();
+        let key = rig::header(&head, "sec-websocket-key").unwrap();
+        let hash = <sha1::Sha1 as sha1::Digest>::new().chain_update(key);
+        let hash = hash.chain_update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11").finalize();
+        let accept = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, hash);
+        write!(stream, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept}\r\n\r\n").unwrap();
+        let mut piece = [0; 1024];
+        while let Ok(bytes @ 1..) = reader.read(&mut piece) {
+            stream.write_all(&piece[..bytes]).unwrap();
+        }
+    });
+    let (_rig, address) = serving(&[member.address]);
+    run(async {
+        let mut client = connect(address).await;
+        // The server says that it knows the extension in its first SETTINGS.
+        while !client.is_extended_connect_protocol_enabled() {
+            tokio::task::yield_now().await;
+        }
+        let mut connect = request(Method::CONNECT, "/chat");
+        connect.headers_mut().insert("sec-websocket-version", "13".parse().unwrap());
+        connect.extensions_mut().insert(Protocol::from_static("websocket"));
+        let (response, mut up) = client.send_request(connect, false).unwrap();
+        let response = response.await.unwrap();
+        assert_eq!(response.status().as_u16(), 200);
+        let mut down = response.into_body();
+        for word in ["one", "two", "three"] {
+            up.send_data(word.into(), false).unwrap();
+            assert_eq!(down.data().await.unwrap().unwrap(), word);
+        }
+        up.send_data(Bytes::new(), true).unwrap();
+        let end = down.data().await;
+        assert!(
+            end.as_ref().is_none_or(|end| end.as_ref().is_ok_and(Bytes::is_empty)),
+            "the end comes back: {end:?}"
+        );
+    });
+}
+
+#[test]
+fn a_flood_of_pings_ends_its_connection() {
+    let member = Member::named("one");
+    let (_rig, address) = serving(&[member.address]);
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(rig::PATIENCE)).unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+    let mut reader = stream.try_clone().unwrap();
+    let ended = std::thread::spawn(move || {
+        let mut piece = [0; 65536];
+        while let Ok(1..) = reader.read(&mut piece) {}
+    });
+    let ping = [&[0, 0, 8, 6, 0, 0, 0, 0, 0][..], &[0; 8]].concat().repeat(1000);
+    let sent = (0..1000).take_while(|_| stream.write_all(&ping).is_ok()).count();
+    assert!(sent < 1000, "somebody took a million pings");
+    ended.join().unwrap();
+}
+
+#[test]
+fn draining_ends_connections_when_their_streams_have_ended() {
+    let member = Member::named("one");
+    let (rig, address) = serving(&[member.address]);
+    let mut client = std::net::TcpStream::connect(address).unwrap();
+    client.set_read_timeout(Some(rig::PATIENCE)).unwrap();
+    client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+    let mut first = [0; 9];
+    client.read_exact(&mut first).unwrap();
+    let dataplane = rig.dataplane.clone();
+    rig.runtime.block_on(dataplane.drain(Duration::from_secs(5)));
+    let mut rest = Vec::new();
+    client.read_to_end(&mut rest).unwrap();
+    assert!(rest.windows(9).any(|frame| frame[3] == 7), "a GOAWAY among {rest:?}");
+    eventually("nothing is open", || std::net::TcpStream::connect(address).is_err());
+}
