@@ -12,6 +12,7 @@ use model::{
 };
 use uuid::Uuid;
 
+use pem::Leaf;
 pub use pem::{PemFault, certificate_facts};
 
 use crate::{
@@ -180,12 +181,15 @@ fn checked(mut certificate: Certificate) -> Result<Certificate, Error> {
     {
         return Err(Error::invalid("scm_certificate_id", format!("must have 1 to {SCM_ID_MAX} characters")));
     }
-    certificate.facts = pem::check(
-        certificate.kind,
-        &certificate.pem,
-        certificate.private_key.as_ref(),
-        certificate.encryption.as_ref(),
-    )?;
+    let of = |field| move |fault| Error::Certificate { field, fault };
+    let key = certificate.private_key.as_ref().map(Secret::reveal).unwrap_or_default();
+    let leaf = Leaf::of(certificate.kind, &certificate.pem).map_err(of("certificate"))?;
+    leaf.check_key(certificate.kind, key).map_err(of("private_key"))?;
+    if let Some(pair) = &certificate.encryption {
+        let leaf = Leaf::of(certificate.kind, &pair.pem).map_err(of("enc_certificate"))?;
+        leaf.check_key(certificate.kind, pair.private_key.reveal()).map_err(of("enc_private_key"))?;
+    }
+    certificate.facts = leaf.facts;
     certificate.domains = domains::checked(certificate.kind, certificate.domains)?;
     Ok(certificate)
 }

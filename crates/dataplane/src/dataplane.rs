@@ -9,7 +9,7 @@ use std::{
 };
 
 use imbl::ordmap::DiffItem;
-use model::{ListenerId, TargetId, Timestamp};
+use model::{ListenerId, PolicyId, TargetId, Timestamp};
 use plan::{ListenerPlan, Plan, ServicePlan, TargetPlan};
 use telemetry::Registry;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::{
     Config, HealthChange,
     bind::bind,
-    limits::Limits,
+    limits::{Limits, PolicyLimit},
     probe,
     target::SharedTarget,
     worker::{self, Change},
@@ -55,11 +55,16 @@ struct State {
 struct InForce {
     bound: BTreeSet<SocketAddr>,
     targets: Targets,
+    limiters: Limiters,
     fault: Option<String>,
 }
 
 /// The targets of a listener: of its default pool and of the pools that its policies name.
 type Targets = BTreeMap<TargetId, Arc<SharedTarget>>;
+
+/// The limiters of a listener's policies that have limits. A limiter lives as long as its limit stays the same, so that a change of
+/// something else gives nobody anew what they used.
+type Limiters = BTreeMap<PolicyId, Arc<PolicyLimit>>;
 
 /// How often addresses that could not be listened on are tried again.
 const REBIND_EVERY: Duration = Duration::from_secs(2);
@@ -192,7 +197,8 @@ impl Dataplane {
         gone: &mut Vec<Gone>,
     ) {
         let former = state.listeners.remove(&plan.id);
-        let (mut bound, former_targets) = former.map(|f| (f.bound, f.targets)).unwrap_or_default();
+        let (mut bound, former_targets, former_limiters) =
+            former.map(|f| (f.bound, f.targets, f.limiters)).unwrap_or_default();
 
         let wanted: BTreeSet<SocketAddr> = plan.endpoints.iter().map(|endpoint| endpoint.address).collect();
         let closed: Vec<SocketAddr> = bound.difference(&wanted).copied().collect();
@@ -231,6 +237,14 @@ impl Dataplane {
             }
         }
 
+        let limiters: Limiters = plan
+            .policies
+            .iter()
+            .filter_map(|policy| {
+                let former = former_limiters.get(&policy.id).filter(|former| former.is_of(policy));
+                Some((policy.id, former.cloned().or_else(|| PolicyLimit::new(policy).map(Arc::new))?))
+            })
+            .collect();
         for (worker, changes) in for_workers.iter_mut().enumerate().rev() {
             let opened = opened
                 .iter_mut()
@@ -240,9 +254,10 @@ impl Dataplane {
                 })
                 .collect();
             let targets = targets.values().cloned().collect();
-            changes.push(Change::Listener { plan: plan.clone(), targets, opened, closed: closed.clone() });
+            let (plan, limiters, closed) = (plan.clone(), limiters.clone(), closed.clone());
+            changes.push(Change::Listener { plan, targets, limiters, opened, closed });
         }
-        state.listeners.insert(plan.id, InForce { bound, targets, fault });
+        state.listeners.insert(plan.id, InForce { bound, targets, limiters, fault });
     }
 
     /// Gives every worker an order.

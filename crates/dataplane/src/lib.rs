@@ -15,7 +15,6 @@ mod buffer;
 mod config;
 mod dataplane;
 mod http;
-mod http2;
 mod io;
 mod layer4;
 mod limits;

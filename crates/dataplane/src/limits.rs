@@ -1,10 +1,18 @@
-//! How many connections may be open, over all workers.
+//! How many connections may be open, and how many requests policies let through, over all workers.
 //!
 //! Connections of clients and of members are paired, so each costs two descriptors; listening sockets cost one. At the limit new
 //! connections wait in the kernel's queues, and work in hand goes on.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::{
+    hash::{BuildHasher, RandomState},
+    net::IpAddr,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    time::Instant,
+};
 
+use balance::{Admission, RateLimiter};
+use model::policy::RateLimit;
+use plan::PolicyPlan;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::config::DESCRIPTORS_RESERVED;
@@ -46,6 +54,35 @@ impl Limits {
         };
         let by_descriptors = self.descriptors.saturating_sub(sum(|used| &used.sockets)) / 2;
         sum(|used| &used.connections) < self.connections_max.unwrap_or(usize::MAX).min(by_descriptors).max(1)
+    }
+}
+
+/// The limits of one policy, shared by all workers.
+pub(crate) struct PolicyLimit {
+    of: RateLimit,
+    limiter: RateLimiter,
+    /// What its clock counts from.
+    origin: Instant,
+}
+
+impl PolicyLimit {
+    /// The limits of a policy that has some.
+    pub(crate) fn new(policy: &PolicyPlan) -> Option<Self> {
+        let of = policy.limit?;
+        // Different in every process, so that no client can aim at a place of the table.
+        let seed = RandomState::new().hash_one(policy.id);
+        Some(Self { of, limiter: RateLimiter::new(&of, seed)?, origin: Instant::now() })
+    }
+
+    /// Whether a policy still has these limits.
+    pub(crate) fn is_of(&self, policy: &PolicyPlan) -> bool {
+        policy.limit == Some(self.of)
+    }
+
+    /// Whether a request of this client goes on.
+    pub(crate) fn admits(&self, client: IpAddr) -> bool {
+        let now_ns = u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.limiter.admit(client, now_ns) == Admission::Admitted
     }
 }
 

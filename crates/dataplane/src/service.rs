@@ -2,16 +2,19 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::BTreeMap,
     rc::Rc,
     sync::Arc,
 };
 
 use balance::StickyKey;
+use model::PolicyId;
 use plan::{ListenerPlan, ServicePlan, TargetPlan};
 use telemetry::ListenerCounters;
 
 use crate::{
     http::{Inserted, PolicyWork},
+    limits::PolicyLimit,
     target::Target,
 };
 
@@ -35,6 +38,7 @@ impl Service {
         plan: Arc<ListenerPlan>,
         counters: Arc<ListenerCounters>,
         targets: &[Rc<Target>],
+        limiters: &BTreeMap<PolicyId, Arc<PolicyLimit>>,
         sticky_key: &StickyKey,
     ) -> Rc<Self> {
         let find = |plan: &Arc<TargetPlan>| targets.iter().find(|target| target.id() == plan.id).cloned();
@@ -46,7 +50,7 @@ impl Service {
             ServicePlan::Tcp => Inserted::default(),
         };
         let policies =
-            plan.policies.iter().map(|policy| PolicyWork::new(&plan, policy, sticky_key)).collect();
+            plan.policies.iter().map(|policy| PolicyWork::new(&plan, policy, limiters, sticky_key)).collect();
         Rc::new(Self { plan, counters, target, targets: named, policies, inserted })
     }
 

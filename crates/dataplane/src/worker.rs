@@ -5,7 +5,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     io,
     net::SocketAddr,
     rc::Rc,
@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use model::{ListenerId, TargetId};
+use model::{ListenerId, PolicyId, TargetId};
 use plan::ListenerPlan;
 use telemetry::Registry;
 use tokio::{
@@ -27,7 +27,7 @@ use crate::{
     buffer::Buffers,
     config::Config,
     http::HttpScratch,
-    limits::Limits,
+    limits::{Limits, PolicyLimit},
     pipe::Pipes,
     service::{Service, Slot},
     table::{TICK, Table},
@@ -74,6 +74,8 @@ pub(crate) enum Change {
         plan: Arc<ListenerPlan>,
         /// The targets that the plan names, each once.
         targets: Vec<Arc<SharedTarget>>,
+        /// The limits of policies that have some.
+        limiters: BTreeMap<PolicyId, Arc<PolicyLimit>>,
         /// Sockets to accept from, in addition to those that stay.
         opened: Vec<(SocketAddr, std::net::TcpListener)>,
         /// Addresses to stop accepting from.
@@ -169,8 +171,8 @@ impl Worker {
             let mut drain = false;
             for change in order.changes {
                 match change {
-                    Change::Listener { plan, targets, opened, closed } => {
-                        self.set_listener(plan, targets, opened, &closed);
+                    Change::Listener { plan, targets, limiters, opened, closed } => {
+                        self.set_listener(plan, targets, &limiters, opened, &closed);
                     }
                     Change::Removed(listener) => self.remove_listener(listener),
                     Change::Drain => drain = true,
@@ -188,6 +190,7 @@ impl Worker {
         self: &Rc<Self>,
         plan: Arc<ListenerPlan>,
         targets: Vec<Arc<SharedTarget>>,
+        limiters: &BTreeMap<PolicyId, Arc<PolicyLimit>>,
         opened: Vec<(SocketAddr, std::net::TcpListener)>,
         closed: &[SocketAddr],
     ) {
@@ -202,7 +205,7 @@ impl Worker {
             Some(service) => service.counters.clone(),
             None => self.registry.listener(id, self.index),
         };
-        let service = Service::new(plan, counters, &targets, &self.config.sticky_key);
+        let service = Service::new(plan, counters, &targets, limiters, &self.config.sticky_key);
         let mut slots = self.slots.borrow_mut();
         let listening = slots.entry(id).or_insert_with(|| {
             self.groups.set(self.groups.get().wrapping_add(1));

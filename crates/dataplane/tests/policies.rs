@@ -8,10 +8,10 @@ mod rig;
 mod site;
 
 use model::{
-    Action, Compare, RuleSubject,
+    Action, Compare, RequestRate, RuleSubject,
     policy::{
         Cors, Extras, FixedResponse, Forward, HeaderEdits, InsertedHeader, InsertedValue, PoolStickiness,
-        Rewrite, SystemValue, UrlRedirect,
+        RateLimit, Rewrite, SystemValue, UrlRedirect,
     },
 };
 use objects::{forward, https, listener_id, pool_id};
@@ -377,4 +377,37 @@ fn answers_of_policies_are_counted() {
     let counters = rig.registry.listener(listener_id(1), 0);
     eventually("counted", || counters.policy_answers() == 1 && counters.requests() == 1);
     assert_eq!(counters.class(2), 1);
+}
+
+#[test]
+fn what_is_over_a_policys_limit_is_unavailable_on_all_workers_together() {
+    let mut site = Site::new(free_address(), &[]);
+    let limit = |qps: u32, per_source: u32| RateLimit {
+        qps: RequestRate::of(qps),
+        per_source_qps: RequestRate::of(per_source),
+        burst: RequestRate::of(0),
+    };
+    site.policy(1, "/all", Action::Fixed(FixedResponse { limit: Some(limit(5, 0)), ..fixed(200, "") }));
+    site.policy(2, "/each", Action::Fixed(FixedResponse { limit: Some(limit(0, 3)), ..fixed(200, "") }));
+    site.policy(3, "/free", Action::Fixed(fixed(200, "")));
+    let rig = rig::Rig::with_workers(2);
+    site.apply(&rig);
+    let began = std::time::Instant::now();
+    let served = |path: &str| {
+        let statuses: Vec<u16> = (0..40).map(|_| Client::connect(site.address).get(path).status()).collect();
+        assert!(statuses.iter().all(|status| [200, 503].contains(status)), "{statuses:?}");
+        statuses.iter().filter(|status| **status == 200).count()
+    };
+    let (all, each, free) = (served("/all"), served("/each"), served("/free"));
+    let seconds = began.elapsed().as_secs_f64();
+    assert!((5..=5 + (5.0 * seconds) as usize + 1).contains(&all), "{all} within {seconds} s");
+    assert!((3..=3 + (3.0 * seconds) as usize + 1).contains(&each), "{each} within {seconds} s");
+    assert_eq!(free, 40);
+    // A change of something else gives nothing anew.
+    let mut site = site;
+    site.policy(4, "/new", Action::Fixed(fixed(200, "")));
+    site.apply(&rig);
+    assert_eq!(Client::connect(site.address).get("/new").status(), 200);
+    let limited = (0..2).map(|worker| rig.registry.listener(listener_id(1), worker).limited.value());
+    assert_eq!(limited.sum::<u64>() as usize, 80 - all - each);
 }

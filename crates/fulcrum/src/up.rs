@@ -117,14 +117,15 @@ impl Traffic {
         let registry = telemetry::Registry::default();
         let access_logs = AccessLogs::start(config.data.join("logs"), config.access_log)
             .context("the access log's writer cannot start")?;
+        let key = store::master_key(config)?;
         let settings = dataplane::Config {
             workers: config.dataplane.workers,
+            sticky_key: dataplane::StickyKey::new(key.derive("sticky cookies")),
             access_logs: access_logs.clone(),
             ..dataplane::Config::default()
         };
         let dataplane =
             dataplane::start(settings, registry.clone(), now).context("the data plane cannot start")?;
-        let key = store::master_key(config)?;
         let node = node::Config { last_good: config.data.clone(), key: key.clone(), now };
         let (node, facts) = node::start(node, dataplane.clone()).await;
         Ok(Self { registry, dataplane, node, facts, key, access_logs })

@@ -10,6 +10,8 @@ pub struct ListenerCounters {
     pub connections: Counter,
     /// Connections refused by the access control; they do not count as accepted.
     pub denied: Counter,
+    /// Requests answered 503 because they were over the limit of a policy.
+    pub limited: Counter,
     /// Connections open now.
     pub active: Gauge,
     /// Bytes read from clients.

@@ -584,7 +584,14 @@ fn a_client_is_served_by_the_modern_stack_when_it_can_do_what_that_does() {
 fn real_clients_are_told_apart() {
     for (why, bytes, suites, expect) in [
         ("a modern client", MODERN, &RUSTLS_SUITES[..], Ok(0x0304)),
-        ("a policy with one suite of 1.2", MODERN, &[0xc02f], Err(Misfit::Suite)),
+        ("a policy with one suite of 1.2", MODERN, &[0xc02f], Ok(0x0303)),
+        (
+            "a policy with one suite of 1.3 that the client has not",
+            MODERN,
+            &[0x1304, 0xc02f],
+            Err(Misfit::Suite),
+        ),
+        ("a policy without suites", MODERN, &[], Err(Misfit::Version)),
         ("a client with one old suite", ONE_OLD_SUITE, &RUSTLS_SUITES, Err(Misfit::Group)),
         ("a client of TLS 1.0", TLS10, &RUSTLS_SUITES, Err(Misfit::Version)),
     ] {

@@ -1,16 +1,19 @@
 //! What a certificate's text and key must be, with a complaint for each way in which they can be wrong (behaviour/tls.md, Certificates).
 //!
 //! An expired certificate is good: it is served like any other, and its facts say until when it was valid.
+//!
+//! Knows nothing of this crate and says where its parts are, so that the fuzz target `pem` is built from these files alone.
 
+#[path = "pem/blocks.rs"]
 mod blocks;
+#[path = "pem/facts.rs"]
 mod facts;
+#[path = "pem/key.rs"]
 mod key;
 
-use model::{CertificateFacts, CertificateKind, Secret, certificate::EncryptionPair};
+use model::{CertificateFacts, CertificateKind};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use x509_parser::{certificate::X509Certificate, error::X509Error};
-
-use crate::Error;
 
 /// What is wrong with the text of a certificate or key. Certificates are counted from 1, the leaf.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -126,66 +129,59 @@ pub fn certificate_facts(
     pem: &str,
     key: Option<&str>,
 ) -> Result<CertificateFacts, PemFault> {
-    let (facts, point) = chain(kind, pem)?;
-    match kind {
-        CertificateKind::Server => key::check(key.unwrap_or_default(), Some(&point))?,
-        CertificateKind::ServerSm => key::check(key.unwrap_or_default(), None)?,
-        CertificateKind::ClientCa => {}
-    }
-    Ok(facts)
+    let leaf = Leaf::of(kind, pem)?;
+    leaf.check_key(kind, key.unwrap_or_default())?;
+    Ok(leaf.facts)
 }
 
-/// The same for all parts of a certificate, naming the part that is wrong.
-pub(super) fn check(
-    kind: CertificateKind,
-    pem: &str,
-    key: Option<&Secret>,
-    encryption: Option<&EncryptionPair>,
-) -> Result<CertificateFacts, Error> {
-    let of = |field| move |fault| Error::Certificate { field, fault };
-    let (facts, point) = chain(kind, pem).map_err(of("certificate"))?;
-    let key = key.map(Secret::reveal).unwrap_or_default();
-    match kind {
-        CertificateKind::Server => key::check(key, Some(&point)).map_err(of("private_key"))?,
-        CertificateKind::ServerSm => key::check(key, None).map_err(of("private_key"))?,
-        CertificateKind::ClientCa => {}
-    }
-    if let Some(pair) = encryption {
-        chain(CertificateKind::ServerSm, &pair.pem).map_err(of("enc_certificate"))?;
-        key::check(pair.private_key.reveal(), None).map_err(of("enc_private_key"))?;
-    }
-    Ok(facts)
+/// The first certificate of a good chain.
+pub(super) struct Leaf {
+    /// What it says of itself.
+    pub(super) facts: CertificateFacts,
+    /// Its public key, as it is written there.
+    public_key: Vec<u8>,
 }
 
-/// Reads the certificates; answers the facts of the first and its public key, as the certificate writes it.
-fn chain(kind: CertificateKind, pem: &str) -> Result<(CertificateFacts, Vec<u8>), PemFault> {
-    check_length(pem, CHAIN_LENGTH_MAX)?;
-    let blocks = blocks::split(pem)?;
-    // The label `X509 CERTIFICATE` of old tools is not read by the data plane, so it is foreign, too.
-    if let Some(foreign) = blocks.iter().find(|block| block.label != "CERTIFICATE") {
-        return Err(PemFault::ForeignSection { label: foreign.label.to_owned() });
+impl Leaf {
+    /// Reads a chain.
+    pub(super) fn of(kind: CertificateKind, pem: &str) -> Result<Self, PemFault> {
+        check_length(pem, CHAIN_LENGTH_MAX)?;
+        let blocks = blocks::split(pem)?;
+        // The label `X509 CERTIFICATE` of old tools is not read by the data plane, so it is foreign, too.
+        if let Some(foreign) = blocks.iter().find(|block| block.label != "CERTIFICATE") {
+            return Err(PemFault::ForeignSection { label: foreign.label.to_owned() });
+        }
+        if blocks.is_empty() {
+            return Err(PemFault::NoCertificate);
+        }
+        if blocks.len() > CHAIN_MAX {
+            return Err(PemFault::ChainTooLong { length: blocks.len(), max: CHAIN_MAX });
+        }
+        check_same_as_data_plane(pem, &blocks)?;
+        let mut chain = Vec::with_capacity(blocks.len());
+        for (n, block) in blocks.iter().enumerate() {
+            match x509_parser::parse_x509_certificate(&block.der) {
+                Ok(([], certificate)) => chain.push(certificate),
+                Ok(_) | Err(_) => return Err(PemFault::NotX509 { number: n + 1 }),
+            }
+        }
+        match kind {
+            CertificateKind::Server | CertificateKind::ServerSm => check_order(&chain)?,
+            CertificateKind::ClientCa => check_authorities(&chain)?,
+        }
+        let (first, leaf) = (&blocks[0], &chain[0]);
+        let public_key = leaf.public_key().subject_public_key.data.to_vec();
+        Ok(Self { facts: facts::of(&first.der, leaf), public_key })
     }
-    if blocks.is_empty() {
-        return Err(PemFault::NoCertificate);
-    }
-    if blocks.len() > CHAIN_MAX {
-        return Err(PemFault::ChainTooLong { length: blocks.len(), max: CHAIN_MAX });
-    }
-    check_same_as_data_plane(pem, &blocks)?;
-    let mut chain = Vec::with_capacity(blocks.len());
-    for (n, block) in blocks.iter().enumerate() {
-        match x509_parser::parse_x509_certificate(&block.der) {
-            Ok(([], certificate)) => chain.push(certificate),
-            Ok(_) | Err(_) => return Err(PemFault::NotX509 { number: n + 1 }),
+
+    /// Whether a text is the key of the certificate. Whether one of Chinese algorithms is cannot be told here.
+    pub(super) fn check_key(&self, kind: CertificateKind, key: &str) -> Result<(), PemFault> {
+        match kind {
+            CertificateKind::Server => key::check(key, Some(&self.public_key)),
+            CertificateKind::ServerSm => key::check(key, None),
+            CertificateKind::ClientCa => Ok(()),
         }
     }
-    match kind {
-        CertificateKind::Server | CertificateKind::ServerSm => check_order(&chain)?,
-        CertificateKind::ClientCa => check_authorities(&chain)?,
-    }
-    let (first, leaf) = (&blocks[0], &chain[0]);
-    let point = leaf.public_key().subject_public_key.data.to_vec();
-    Ok((facts::of(&first.der, leaf), point))
 }
 
 /// The data plane reads the text with another parser; what the two would read differently is refused here.

@@ -209,11 +209,19 @@ fn other_listeners_refuse_what_only_tls_has() {
         }
     }
     let id = world.https_listener(lb, 443).id;
-    for (alias, expect) in [("X-Sni", "ok"), ("", "insert_headers"), ("X Sni", "insert_headers")] {
-        let header = TlsHeaderPatch { enabled: Some(true), alias: Patch::Set(alias.to_owned()) };
-        let headers = InsertHeadersPatch { tls: [(TlsHeader::Sni, header)].into(), ..Default::default() };
+    let named = |alias: &str| TlsHeaderPatch { enabled: Some(true), alias: Patch::Set(alias.to_owned()) };
+    for (sni, ja4, expect) in [
+        ("X-Sni", "X-Ja4", "ok"),
+        ("X-Same", "x-same", "insert_headers"),
+        ("", "X-Ja4", "insert_headers"),
+        ("X Sni", "X-Ja4", "insert_headers"),
+        ("Content-Length", "X-Ja4", "insert_headers"),
+        ("X-Forwarded-Tls-Sni", "X-Ja4", "ok"),
+    ] {
+        let tls = [(TlsHeader::Sni, named(sni)), (TlsHeader::Ja4, named(ja4))];
+        let headers = InsertHeadersPatch { tls: tls.into(), ..Default::default() };
         let said = ListenerPatch { insert_headers: Some(headers), ..patch() };
-        assert_eq!(world.blame(|draft| update(draft, id, said)), expect, "alias '{alias}'");
+        assert_eq!(world.blame(|draft| update(draft, id, said)), expect, "'{sni}' and '{ja4}'");
     }
 }
 

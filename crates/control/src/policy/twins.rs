@@ -32,11 +32,11 @@ fn has_twin(draft: &Draft<'_>, policy: &Policy) -> bool {
     let conditions = |id| draft.state.rules_of(id).map(|rule| Condition::of(rule));
     let mut own: Vec<_> = conditions(policy.id).collect();
     own.sort_unstable();
-    // Without conditions a policy is not finished yet, and nothing tells it apart from others that are not either. Of the others
-    // most differ in their first rule, so that is looked at before all are sorted.
+    // Without conditions a policy is not finished yet, and nothing tells it apart from others that are not either. There may be
+    // thousands of others, and most differ in their first rule: that is looked at before anything is written down.
     let same = |other: &Arc<Policy>| {
-        let first = conditions(other.id).next();
-        first.is_some_and(|first| own.binary_search(&first).is_ok()) && {
+        let first = draft.state.rules_of(other.id).next();
+        first.is_some_and(|first| own.iter().any(|one| one.may_be(first))) && {
             let mut theirs: Vec<_> = conditions(other.id).collect();
             theirs.sort_unstable();
             theirs == own
@@ -66,5 +66,11 @@ impl Condition {
         };
         let values = rule.values().map(value).collect();
         Self { subject: rule.subject, compare: rule.compare, key, values }
+    }
+
+    /// False: a rule asks for something else. A quick look.
+    fn may_be(&self, rule: &Rule) -> bool {
+        let same = |value: &str| self.values.iter().any(|own| own.eq_ignore_ascii_case(value));
+        self.subject == rule.subject && self.compare == rule.compare && rule.values().next().is_some_and(same)
     }
 }

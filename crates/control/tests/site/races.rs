@@ -130,3 +130,34 @@ async fn a_quota_is_not_overrun_by_racing() {
     assert_eq!((won(&made), codes(&made)), (5, HashSet::from(["quota_exceeded"])));
     assert_eq!(site.control.store().snapshot().await.unwrap().load_balancers().len(), 5);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_priority_and_an_access_log_have_one_winner() {
+    let (site, both) = two().await;
+    let lb = site.load_balancer().await.id;
+    let listener = control::listener_create(&both[1], &admin(), new::web(lb, 80)).await.unwrap().id;
+    let pool = control::pool_create(&both[0], &admin(), new::web_pool(lb)).await.unwrap().id;
+    let wanted = race(&both, move |control, number| async move {
+        let new = model::NewPolicy {
+            priority: Some(model::Priority::of(7)),
+            ..new::policy(listener, pool, &format!("/{number}"))
+        };
+        control::policy_create(&control, &admin(), new).await
+    })
+    .await;
+    assert_eq!((won(&wanted), codes(&wanted)), (1, HashSet::from(["priority_taken"])));
+    let next = race(&both, move |control, number| async move {
+        control::policy_create(&control, &admin(), new::policy(listener, pool, &format!("/next/{number}")))
+            .await
+    })
+    .await;
+    let priorities: HashSet<_> = next.iter().map(|made| made.as_ref().unwrap().priority).collect();
+    assert_eq!(priorities.len(), 2 * EACH, "each gets the next one");
+
+    let logs = race(&both, move |control, _| async move {
+        control::access_log_create(&control, &admin(), new::access_log(lb)).await
+    })
+    .await;
+    assert_eq!((won(&logs), codes(&logs)), (1, HashSet::from(["in_use"])));
+    assert_eq!(site.control.store().snapshot().await.unwrap().access_logs().len(), 1);
+}

@@ -3,10 +3,10 @@
 //! Order of work (behaviour/forwarding.md, Extras): match → limit → preflight → headers and rewrite → mirror → forward. A listener
 //! without policies costs one comparison here.
 
-use std::rc::Rc;
+use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
 use balance::{Dice, Stickiness, StickyKey, WeightedPools};
-use model::Weight;
+use model::{PolicyId, Weight};
 use plan::{
     ActionPlan, ListenerPlan, PolicyPlan, RequestView, Router, ServicePlan, TemplateValues,
     policy::ForwardPlan, router::HeaderLookup, template::Captures,
@@ -24,18 +24,24 @@ use super::{
     edits::{HeaderChanges, Surroundings},
     sticky::{self, CookieDue},
 };
-use crate::{service::Service, target::Target};
+use crate::{limits::PolicyLimit, service::Service, target::Target};
 
 /// A policy's part that this side prepares once per plan.
 pub(crate) struct PolicyWork {
     pub(super) changes: HeaderChanges,
+    limit: Option<Arc<PolicyLimit>>,
     pools: WeightedPools,
     /// Over the pools, where a client stays with one of them.
     stickiness: Option<Stickiness>,
 }
 
 impl PolicyWork {
-    pub(crate) fn new(listener: &ListenerPlan, policy: &PolicyPlan, key: &StickyKey) -> Self {
+    pub(crate) fn new(
+        listener: &ListenerPlan,
+        policy: &PolicyPlan,
+        limiters: &BTreeMap<PolicyId, Arc<PolicyLimit>>,
+        key: &StickyKey,
+    ) -> Self {
         let (mut pools, mut stickiness) = (WeightedPools::new([]), None);
         if let ActionPlan::Forward(forward) = &policy.action {
             let weight = |share: u32| Weight::try_from(i64::from(share)).unwrap_or(Weight::MAX);
@@ -46,7 +52,8 @@ impl PolicyWork {
                 Stickiness::new(key, policy.id.uuid().into_bytes(), members)
             });
         }
-        Self { changes: HeaderChanges::new(&policy.headers), pools, stickiness }
+        let limit = limiters.get(&policy.id).cloned();
+        Self { changes: HeaderChanges::new(&policy.headers), limit, pools, stickiness }
     }
 }
 
@@ -112,6 +119,12 @@ pub(super) fn find_way<'s>(
     else {
         return default_way(service);
     };
+    if let Some(limit) = &work.limit
+        && !limit.admits(connection.peer.ip())
+    {
+        service.counters.limited.inc();
+        return Way::Answer(OwnAnswer::Unavailable.into(), None);
+    }
     match &policy.action {
         ActionPlan::Forward(forward) => to_pool(service, forward, work, found.captures, connection, head),
         ActionPlan::ToListener(to) => {

@@ -3,6 +3,10 @@
 //! It follows rustls 0.23 (`server::hs`), which first fixes the version, then needs a group, a signature scheme for one of its
 //! keys and a suite for that key. Clients that get [`Misfit`] from rustls's settings are those that another TLS stack may be able
 //! to serve: by an older version, a CBC or static RSA suite, or without the extensions that rustls insists on.
+//!
+//! Where there are certificates of several kinds, rustls tells its resolver only the schemes that go with a suite in common; so a
+//! resolver that takes the first key with such a scheme finds the one that was found here, provided that rustls was given no suites
+//! of versions that are not allowed.
 
 use super::{ClientHello, TLS12, TLS13};
 use crate::tls_suites::{self, Authentication};
@@ -21,6 +25,13 @@ pub struct Offer<'a> {
     pub groups: &'a [u16],
     /// The kinds of keys for which there is a certificate.
     pub keys: &'a [KeyKind],
+}
+
+impl Offer<'_> {
+    /// A version without any suite is as if it were not allowed.
+    fn has_suite_of(&self, version: u16) -> bool {
+        self.suites.iter().filter_map(|&id| tls_suites::by_id(id)).any(|suite| suite.fits(version))
+    }
 }
 
 /// The kind of a certificate's key.
@@ -105,8 +116,8 @@ impl ClientHello<'_> {
     /// A client that speaks TLS 1.3 with a server that does gets TLS 1.3 or nothing, as no server falls back. Allocates nothing.
     pub fn fits(&self, offer: &Offer<'_>) -> Result<u16, Misfit> {
         let version = match () {
-            () if offer.tls13 && self.speaks(TLS13) => TLS13,
-            () if offer.tls12 && self.speaks(TLS12) => TLS12,
+            () if offer.tls13 && self.speaks(TLS13) && offer.has_suite_of(TLS13) => TLS13,
+            () if offer.tls12 && self.speaks(TLS12) && offer.has_suite_of(TLS12) => TLS12,
             () => return Err(Misfit::Version),
         };
         if !self.null_compression {
