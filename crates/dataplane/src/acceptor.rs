@@ -10,7 +10,14 @@ use rustix::{
 };
 use tokio::{net::TcpStream, task::JoinHandle};
 
-use crate::{http, layer4, service::Slot, sys::watched::Watched, table::Seat, worker::Worker};
+use crate::{
+    http, http2,
+    layer4::{self, Open},
+    service::Slot,
+    sys::watched::Watched,
+    table::Seat,
+    worker::Worker,
+};
 
 /// How long accepting rests when the system has no descriptor or memory left, or the worker is full.
 const REST: Duration = Duration::from_millis(100);
@@ -134,7 +141,13 @@ fn begin(door: &Rc<Door>, stream: TcpStream, peer: SocketAddr) {
         return crate::io::reset_on_close(&stream);
     }
     service.counters.connections.inc();
-    match service.plan.service {
+    match &service.plan.service {
+        // Over TLS this is agreed on; in clear it is only for plans made by hand.
+        ServicePlan::Http(http) if http.http2 => {
+            let seat = Seat::take(&door.worker.table, door.slot.group());
+            let open = Open::new(service.counters.clone());
+            drop(tokio::task::spawn_local(http2::serve(door.clone(), stream.into(), peer, seat, open)));
+        }
         ServicePlan::Http(_) => {
             drop(tokio::task::spawn_local(http::serve(door.clone(), stream.into(), peer)))
         }

@@ -28,7 +28,7 @@ use std::{cell::RefCell, net::SocketAddr, rc::Rc};
 
 use wire::h1::{HeaderLines, Headers, Limits};
 
-pub(crate) use {inserted::Inserted, policy::PolicyWork, sticky::Sticky};
+pub(crate) use {connection::request_timeout, inserted::Inserted, policy::PolicyWork, sticky::Sticky};
 
 use crate::{acceptor::Door, stream::Stream};
 
@@ -68,6 +68,11 @@ const BODY_BYTES_MAX: u64 = 10 << 30;
 /// Serves one connection to its end.
 pub(crate) fn serve(door: Rc<Door>, client: Stream, peer: SocketAddr) -> impl Future<Output = ()> {
     connection::Life::Ordinary(connection::Connection::new(door, client, peer))
+}
+
+/// Serves one stream of an HTTP/2 connection, which is one request.
+pub(crate) fn serve_stream(door: Rc<Door>, client: Stream, peer: SocketAddr) -> impl Future<Output = ()> {
+    connection::Life::Ordinary(connection::Connection::of_stream(door, client, peer))
 }
 
 #[cfg(test)]

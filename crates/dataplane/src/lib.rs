@@ -15,6 +15,7 @@ mod buffer;
 mod config;
 mod dataplane;
 mod http;
+mod http2;
 mod io;
 mod layer4;
 mod limits;

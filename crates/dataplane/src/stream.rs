@@ -16,12 +16,14 @@ use std::{
 
 use tokio::net::TcpStream;
 
-use crate::{io as socket, sys::rtt::rtt_micros};
+use crate::{http2::H2Stream, io as socket, sys::rtt::rtt_micros};
 
 /// A connection of a client or to a member, as HTTP sees it.
 pub(crate) enum Stream {
     /// A socket.
     Plain(TcpStream),
+    /// One stream of an HTTP/2 connection.
+    H2(Box<H2Stream>),
 }
 
 impl Stream {
@@ -35,6 +37,7 @@ impl Stream {
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         match self {
             Self::Plain(tcp) => socket::poll_read(tcp, cx, buffer),
+            Self::H2(stream) => stream.poll_read(cx, buffer),
         }
     }
 
@@ -47,6 +50,7 @@ impl Stream {
     ) -> Poll<io::Result<usize>> {
         match self {
             Self::Plain(tcp) => socket::poll_first_read(tcp, cx, buffer),
+            Self::H2(stream) => stream.poll_read(cx, buffer),
         }
     }
 
@@ -55,6 +59,7 @@ impl Stream {
     pub(crate) fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Self::Plain(tcp) => socket::write(tcp, pieces),
+            Self::H2(stream) => stream.write(pieces),
         }
     }
 
@@ -63,6 +68,7 @@ impl Stream {
     pub(crate) fn write_last(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Self::Plain(tcp) => socket::write_last(tcp, pieces),
+            Self::H2(stream) => stream.write(pieces),
         }
     }
 
@@ -71,6 +77,7 @@ impl Stream {
     pub(crate) fn write_at_once(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Self::Plain(tcp) => socket::write_at_once(tcp, pieces),
+            Self::H2(stream) => stream.write(pieces),
         }
     }
 
@@ -79,6 +86,7 @@ impl Stream {
     pub(crate) fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(tcp) => socket::poll_writable(tcp, cx),
+            Self::H2(stream) => stream.poll_writable(cx),
         }
     }
 
@@ -87,6 +95,8 @@ impl Stream {
     pub(crate) fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(_) => Poll::Ready(Ok(())),
+            // What the connection frames is its own affair.
+            Self::H2(_) => Poll::Ready(Ok(())),
         }
     }
 
@@ -95,6 +105,7 @@ impl Stream {
     pub(crate) fn is_quiet(&mut self) -> bool {
         match self {
             Self::Plain(tcp) => socket::quiet(tcp),
+            Self::H2(_) => true,
         }
     }
 
@@ -103,6 +114,7 @@ impl Stream {
     pub(crate) fn has_ended(&mut self, cx: &mut Context<'_>) -> bool {
         match self {
             Self::Plain(tcp) => socket::has_ended(tcp, cx),
+            Self::H2(_) => false,
         }
     }
 
@@ -110,6 +122,7 @@ impl Stream {
     pub(crate) fn is_connected(&mut self, cx: &mut Context<'_>) -> bool {
         match self {
             Self::Plain(tcp) => socket::is_connected(tcp, cx),
+            Self::H2(_) => true,
         }
     }
 
@@ -117,6 +130,7 @@ impl Stream {
     pub(crate) fn send_at_once(&mut self) {
         match self {
             Self::Plain(tcp) => socket::send_at_once(tcp),
+            Self::H2(_) => {}
         }
     }
 
@@ -124,6 +138,7 @@ impl Stream {
     pub(crate) fn finish(&mut self) {
         match self {
             Self::Plain(tcp) => socket::finish(tcp),
+            Self::H2(stream) => stream.finish(),
         }
     }
 
@@ -131,6 +146,16 @@ impl Stream {
     pub(crate) fn reset_on_close(&mut self) {
         match self {
             Self::Plain(tcp) => socket::reset_on_close(tcp),
+            Self::H2(stream) => stream.reset_on_close(),
+        }
+    }
+
+    /// Whether the peer is known to want no answer any more, though nothing was read or written. A socket does not tell.
+    #[inline]
+    pub(crate) fn is_gone(&mut self, cx: &mut Context<'_>) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::H2(stream) => stream.is_gone(cx),
         }
     }
 
@@ -138,6 +163,7 @@ impl Stream {
     pub(crate) fn rtt_micros(&self) -> Option<u32> {
         match self {
             Self::Plain(tcp) => rtt_micros(tcp),
+            Self::H2(_) => None,
         }
     }
 
@@ -146,6 +172,7 @@ impl Stream {
     pub(crate) fn plain(&self) -> Option<&TcpStream> {
         match self {
             Self::Plain(tcp) => Some(tcp),
+            Self::H2(_) => None,
         }
     }
 }

@@ -44,7 +44,7 @@ pub(super) struct Connection {
     fresh: bool,
     seated: bool,
     exchange: Option<Box<Exchange>>,
-    _open: Open,
+    _open: Option<Open>,
 }
 
 /// A connection's task. Ordinary requests are served by a plain poll; for what is rare, the connection moves into a boxed future
@@ -112,8 +112,13 @@ enum Next {
 
 impl Connection {
     pub(super) fn new(door: Rc<Door>, client: Stream, peer: SocketAddr) -> Self {
+        let open = Open::new(door.slot.service().counters.clone());
+        Self { _open: Some(open), ..Self::of_stream(door, client, peer) }
+    }
+
+    /// One stream of a connection that is counted as open by itself.
+    pub(super) fn of_stream(door: Rc<Door>, client: Stream, peer: SocketAddr) -> Self {
         let seat = Seat::take(&door.worker.table, door.slot.group());
-        let _open = Open::new(door.slot.service().counters.clone());
         Self {
             door,
             client,
@@ -124,7 +129,7 @@ impl Connection {
             fresh: true,
             seated: false,
             exchange: None,
-            _open,
+            _open: None,
         }
     }
 
@@ -318,7 +323,7 @@ fn response_timeout(service: &Service) -> Duration {
 }
 
 /// How long a request may take to come.
-pub(super) fn request_timeout(service: &Service) -> Duration {
+pub(crate) fn request_timeout(service: &Service) -> Duration {
     match &service.plan.service {
         plan::ServicePlan::Http(http) => http.request_timeout,
         plan::ServicePlan::Tcp => service.plan.idle_timeout,

@@ -129,6 +129,9 @@ impl Exchange {
             if ended.is_ready() {
                 return ended;
             }
+            if connection.client.is_gone(cx) {
+                return Poll::Ready(self.client_gone());
+            }
             if moved {
                 connection.seat.expire_after(self.patience());
                 return Poll::Pending;

@@ -23,6 +23,11 @@ impl Exchange {
         Self { method, upgrade: None }
     }
 
+    /// A GET that asks for an upgrade to WebSocket.
+    pub fn for_websocket() -> Self {
+        Self { method: MethodKind::Get, upgrade: UpgradeToken::new(b"websocket") }
+    }
+
     /// The request's method.
     pub fn method(&self) -> MethodKind {
         self.method
