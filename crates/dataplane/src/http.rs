@@ -21,10 +21,15 @@ mod exchange;
 mod flow;
 mod inserted;
 mod log;
+mod mirror;
 mod policy;
 mod sticky;
 
-use std::{cell::RefCell, net::SocketAddr, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    net::SocketAddr,
+    rc::Rc,
+};
 
 use wire::h1::{HeaderLines, Headers, Limits};
 
@@ -38,6 +43,8 @@ pub(crate) struct HttpScratch {
     response: RefCell<Headers>,
     lines: RefCell<HeaderLines>,
     drafts: log::Drafts,
+    /// Copies of requests under way.
+    mirrors: Cell<usize>,
     /// For the choice among a policy's pools.
     dice: RefCell<balance::Dice>,
     /// `Server: elb`, on every answer (behaviour/errors.md).
@@ -55,6 +62,7 @@ impl HttpScratch {
             response: RefCell::new(Headers::new()),
             lines: RefCell::default(),
             drafts: log::Drafts::default(),
+            mirrors: Cell::new(0),
             dice: RefCell::new(policy::dice(worker)),
             server,
             limits: Limits::default(),

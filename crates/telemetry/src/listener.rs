@@ -12,6 +12,8 @@ pub struct ListenerCounters {
     pub denied: Counter,
     /// Requests answered 503 because they were over the limit of a policy.
     pub limited: Counter,
+    /// Copies of requests (mirrors) that were due and could not be sent: a long body, no member, too many under way.
+    pub mirrors_left_out: Counter,
     /// Connections open now.
     pub active: Gauge,
     /// Bytes read from clients.

@@ -42,7 +42,7 @@ fn listeners(page: &mut Page, registry: &Registry, snapshot: &Snapshot) {
         .into_iter()
         .filter_map(|(id, blocks)| Some((listener_labels(snapshot, id)?, blocks)))
         .collect();
-    let counters: [(&str, &str, Of<ListenerCounters>); 11] = [
+    let counters: [(&str, &str, Of<ListenerCounters>); 12] = [
         ("connections", "Connections accepted.", |c| c.connections.value()),
         ("denied_connections", "Connections refused by the access control.", |c| c.denied.value()),
         ("received_bytes", "Bytes read from clients.", |c| c.bytes_in.value()),
@@ -52,6 +52,9 @@ fn listeners(page: &mut Page, registry: &Registry, snapshot: &Snapshot) {
             c.policy_answers()
         }),
         ("limited_requests", "Requests over the limit of a policy.", |c| c.limited.value()),
+        ("mirrors_left_out", "Copies of requests that were due and could not be sent.", |c| {
+            c.mirrors_left_out.value()
+        }),
         ("retries", "Further attempts on a member after a failed one.", |c| c.retries.value()),
         ("unserved", "Layer 4 connections closed because no member could take them.", |c| c.unserved.value()),
         ("client_resets", "Connections ended by a reset of the client.", |c| c.client_resets.value()),

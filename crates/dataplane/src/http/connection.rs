@@ -315,7 +315,7 @@ impl Connection {
 }
 
 /// How long a response may take to go on.
-fn response_timeout(service: &Service) -> Duration {
+pub(super) fn response_timeout(service: &Service) -> Duration {
     match &service.plan.service {
         plan::ServicePlan::Http(http) => http.response_timeout,
         plan::ServicePlan::Tcp => service.plan.idle_timeout,

@@ -27,6 +27,7 @@ use super::{
     connection::{Connection, request_timeout},
     flow::{Fault, Flow},
     log::Draft,
+    mirror::Copy,
     sticky::Stuck,
 };
 use crate::{
@@ -49,6 +50,8 @@ pub(super) struct Exchange {
     /// What the access log wants of it; none: nothing.
     pub(super) log: Option<Box<Draft>>,
     logged: Logged,
+    /// A copy of it that is due when it is whole.
+    copy: Option<Box<Copy>>,
     /// What is done to its answer because of policies or stickiness; none: nothing.
     changes: Option<Box<AnswerChanges>>,
     /// Which coding the client takes, where the listener compresses; none: it does not, or the client is of HTTP/1.0.

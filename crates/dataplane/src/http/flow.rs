@@ -12,7 +12,7 @@ use std::{
 use tokio::net::TcpStream;
 use wire::h1::{Body, BodyError, LAST_CHUNK, SizeLine, Transfer};
 
-use super::encoder::Encoder;
+use super::{encoder::Encoder, mirror::Tap};
 use crate::{buffer::Pending, io, pipe::Pipe, stream::Stream, worker::Worker};
 
 /// What a read of a body asks for; one that is filled means bulk.
@@ -38,6 +38,8 @@ pub(super) struct Flow {
     pipe: Option<Pipe>,
     /// What the body goes through, for [`Transfer::Recode`].
     encoder: Option<Box<Encoder>>,
+    /// What is collected for a copy; the body's bytes are then all seen.
+    tap: Option<Box<Tap>>,
     bulk: bool,
     /// The end was seen and sent (or is in `pending`).
     closed: bool,
@@ -70,6 +72,7 @@ impl Flow {
             pending: Pending::default(),
             pipe: None,
             encoder: None,
+            tap: None,
             bulk: false,
             closed: false,
             failed: None,
@@ -82,6 +85,16 @@ impl Flow {
     /// No body, and nothing to send.
     pub(super) fn none() -> Self {
         Self { closed: true, ..Self::new(Body::for_request(wire::h1::Framing::None), Transfer::None) }
+    }
+
+    /// From now on, what is sent is collected for a copy.
+    pub(super) fn tap(&mut self) {
+        self.tap = Some(Box::default());
+    }
+
+    /// What was collected.
+    pub(super) fn take_tap(&mut self) -> Option<Box<Tap>> {
+        self.tap.take()
     }
 
     /// Whether all of the body came in. (It may not have gone out yet.)
@@ -285,6 +298,7 @@ impl Flow {
     fn may_splice(&mut self) -> bool {
         self.bulk
             && self.transfer == Transfer::Relay
+            && self.tap.as_ref().is_none_or(|tap| tap.is_over())
             && self.body.opaque_remaining().is_none_or(|bytes| bytes >= SPLICE_BYTES_MIN)
     }
 
@@ -403,6 +417,9 @@ impl Flow {
         self.closed = true;
         if self.transfer == Transfer::Relay && !self.body.tail().is_empty() {
             let piece = [IoSlice::new(self.body.tail())];
+            if let Some(tap) = &mut self.tap {
+                tap.take(worker, &piece);
+            }
             let written = match self.pending.is_empty() {
                 true => to.write(&piece).map_err(|_| Fault::Sink)?,
                 false => 0,
@@ -423,6 +440,9 @@ impl Flow {
         let length: usize = pieces.iter().map(|piece| piece.len()).sum();
         if length == 0 {
             return Ok(());
+        }
+        if let Some(tap) = &mut self.tap {
+            tap.take(worker, pieces);
         }
         let written = if self.is_flushed() { send(pieces)? } else { 0 };
         self.uncounted.1 += written as u64;

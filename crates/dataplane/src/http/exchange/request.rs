@@ -17,12 +17,14 @@ use super::{
     attempt::{Asked, Opened, open},
 };
 use crate::{
+    acceptor::Door,
     http::{
         BODY_BYTES_MAX,
         answer::{Own, Reply, RouterCode},
         connection::Connection,
         cors,
         flow::{Fault, Flow, keep},
+        mirror,
         policy::{self, By, Way},
         sticky::{Stuck, look, unmark},
     },
@@ -86,7 +88,15 @@ impl Exchange {
         let wanted = stuck.as_ref().and_then(|stuck| stuck.member);
         let changes = answer_changes(&head, by.as_ref(), stuck);
         let compression = compression(&service, &head);
+        let mut copy = by.as_ref().and_then(|by| copy(by, &service, connection, &head, wire));
+        let head_alone = match &copy {
+            Some((_, Bodies::Left)) => Some(worker.buffers.keep(&out)),
+            _ => None,
+        };
         let mut up = Flow::new(Body::for_request(head.framing()), Transfer::Relay);
+        if let Some((_, Bodies::Sent)) = &copy {
+            up.tap();
+        }
         let (mut tried, mut opened, mut refused) = (Tried::default(), None, (OwnAnswer::BadRequest, None));
         let begun = up.begin(worker, &mut out, rest, |pieces, _all| {
             let asked = Asked { service: &service, target, client: connection.peer, wanted };
@@ -126,7 +136,18 @@ impl Exchange {
         let replay = if repeatable { worker.buffers.keep(&out) } else { Vec::new() };
         drop(out);
         let Opened { work, stream, state, .. } = opened;
+        if let Some(head) = head_alone
+            && let Some((copy, _)) = copy.take()
+        {
+            copy.send_head(&door, &service, &head);
+            worker.buffers.give_back(head);
+        }
+        let mut copy = copy.map(|(copy, _)| copy);
+        if up.is_read() {
+            send_copy(&mut copy, &mut up, &door, &service);
+        }
         let exchange = Self {
+            copy,
             log,
             logged: Logged::default(),
             changes,
@@ -174,6 +195,7 @@ impl Exchange {
             Poll::Pending => None,
             Poll::Ready(Ok(())) => {
                 self.up_state = UpState::Sent;
+                send_copy(&mut self.copy, &mut self.up, &self.door, &self.service);
                 None
             }
             // The member may have answered before it closed: its answer is still read.
@@ -189,6 +211,34 @@ impl Exchange {
                 Some(self.give_up(OwnAnswer::BadRequest))
             }
         }
+    }
+}
+
+/// Whether copies have bodies.
+#[derive(Clone, Copy)]
+enum Bodies {
+    Sent,
+    Left,
+}
+
+/// The copy of a request that its policy wants.
+fn copy(
+    by: &By<'_>,
+    service: &Service,
+    connection: &Connection,
+    head: &RequestHead<'_>,
+    wire: wire::h1::Exchange,
+) -> Option<(Box<mirror::Copy>, Bodies)> {
+    let plan = by.forward.mirror.filter(|_| head.upgrade().is_none())?;
+    let target = service.targets.get(plan.target)?.clone();
+    let bodies = if plan.body { Bodies::Sent } else { Bodies::Left };
+    Some((Box::new(mirror::Copy { target, client: connection.peer, wire }), bodies))
+}
+
+/// Sends the copy of a request that is whole now, if one is due.
+fn send_copy(copy: &mut Option<Box<mirror::Copy>>, up: &mut Flow, door: &Rc<Door>, service: &Rc<Service>) {
+    if let Some((copy, tap)) = copy.take().zip(up.take_tap()) {
+        copy.send(door, service, *tap);
     }
 }
 
