@@ -235,7 +235,7 @@ fn change_service(service: &mut Service, patch: &ListenerPatch) -> Result<(), Er
             ("insert_headers", patch.insert_headers.is_some()),
             ("gzip_enable", patch.gzip == Some(true)),
             ("enhance_l7policy_enable", patch.enhanced_policies == Some(true)),
-            ("desync", patch.desync.is_some()),
+            ("desync_mode", patch.desync.is_some()),
         ];
         if let Some((field, _)) = http_only.into_iter().find(|(_, said)| *said) {
             return Err(Error::invalid(field, "only HTTP listeners have this setting"));

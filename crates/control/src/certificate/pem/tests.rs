@@ -184,6 +184,29 @@ fn facts_are_what_openssl_says() {
     assert!(facts.alternative_names.is_empty());
 }
 
+#[test]
+fn a_certificate_of_version_1_is_good() {
+    // 'openssl x509 -req' makes them when nobody asks for extensions.
+    assert_eq!(server(VERSION_1, VERSION_1_KEY), "ok");
+    assert_eq!(server(VERSION_1, &SERVER.key), "pem_key_mismatch");
+}
+
+/// For this test alone.
+const VERSION_1: &str = "-----BEGIN CERTIFICATE-----\n\
+    MIIBMTCB1wIUIkuAm3iZ0qDuKDEl4A1XudEHhUowCgYIKoZIzj0EAwIwGjEYMBYG\n\
+    A1UEAwwPd3d3LmV4YW1wbGUuY29tMCAXDTI2MTEyMTA5MjgyMloYDzIxMjYxMDI4\n\
+    MDkyODIyWjAaMRgwFgYDVQQDDA93d3cuZXhhbXBsZS5jb20wWTATBgcqhkjOPQIB\n\
+    BggqhkjOPQMBBwNCAAQuNdF6Oy46INarDcWxcUATAo3CQz9yjU8BZCsTJUMvGNik\n\
+    F3Dl4EZj00NGPzM3d3LZDWiG+fLkqtdYknFz4apdMAoGCCqGSM49BAMCA0kAMEYC\n\
+    IQD42zpLFrt0sO5VBJSrZ81E2cAYEcM57jwEEKENp670DwIhAJrZ8d5HFFZzJArG\n\
+    EYKKYfcdJw+3IqP2hrrzC5lE/exu\n\
+    -----END CERTIFICATE-----";
+const VERSION_1_KEY: &str = "-----BEGIN EC PRIVATE KEY-----\n\
+    MHcCAQEEIEvr/NVkuQHhB0fG1/x3JCorPz0mln9lFbkThlLzFjEuoAoGCCqGSM49\n\
+    AwEHoUQDQgAELjXRejsuOiDWqw3FsXFAEwKNwkM/co1PAWQrEyVDLxjYpBdw5eBG\n\
+    Y9NDRj8zN3dy2Q1ohvny5KrXWJJxc+GqXQ==\n\
+    -----END EC PRIVATE KEY-----";
+
 /// A public root, so that another tool's word on it is known.
 const ISRG_ROOT_X2: &str = "-----BEGIN CERTIFICATE-----\n\
     MIICGzCCAaGgAwIBAgIQQdKd0XLq7qeAwSxs6S+HUjAKBggqhkjOPQQDAzBPMQsw\n\
