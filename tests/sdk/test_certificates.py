@@ -41,10 +41,13 @@ def test_an_authority_needs_no_key(elb, stage):
     assert (made.type, made.private_key, made.domain) == ("client", None, None)
 
 
-def test_an_expired_certificate_is_taken(elb, stage):
+def test_an_expired_certificate_is_taken_with_a_warning(elb, stage):
     pair = pki.authority().issue("old.example.com", expired=True)
     made = made_by(elb, stage, certificate=pair.chain, private_key=pair.key)
     assert made.expire_time < made.created_at
+    shown = stage.api.show(f"certificates/{made.id}", "certificate")
+    assert made.expire_time in shown["warnings"][0] and "expired" in shown["warnings"][0]
+    assert stage.certificate()["warnings"] == []
 
 
 def test_a_chain_may_be_longer_than_its_leaf(elb, stage):

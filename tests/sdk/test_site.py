@@ -99,6 +99,40 @@ def test_a_quota_of_members_counts_over_all_pools(start):
     assert (reply.status, reply.code) == (409, "ELB.8905")
 
 
+def test_quotas_of_layer_7_stop_each_noun_at_its_limit(start):
+    from harness import pki
+    from harness.stage import Stage
+    stage = Stage(start(config=config.quotas(certificate=1, security_policy=1, ipgroup=2, l7policy=2, l7policies_per_listener=1,
+                                             ipgroups_per_listener=1, ipgroup_bindings=1)))
+    api, lb = stage.api, stage.load_balancer()["id"]
+    stage.certificate()
+    security = {"protocols": ["TLSv1.2"], "ciphers": ["AES128-SHA"]}
+    stage.beside("security-policies", "security_policy", **security)
+    groups = [stage.beside("ipgroups", "ipgroup", ip_list=[])["id"] for _ in range(2)]
+    listeners = [api.create("listeners", "listener", loadbalancer_id=lb, protocol="HTTP", protocol_port=port, enhance_l7policy_enable=True,
+                            **({"ipgroup": {"ipgroup_id": groups[0]}} if port == 80 else {}))["id"] for port in (80, 81, 82)]
+    policy = {"action": "FIXED_RESPONSE", "fixed_response_config": {"status_code": "200"}}
+    api.create("l7policies", "l7policy", listener_id=listeners[0], **policy)
+    refused = [
+        ("POST", "certificates", {"certificate": {"certificate": pki.pair("a.com").chain, "private_key": pki.pair("a.com").key}}, "certificate"),
+        ("POST", "security-policies", {"security_policy": security}, "security_policy"),
+        ("POST", "ipgroups", {"ipgroup": {"ip_list": []}}, "ipgroup"),
+        ("POST", "l7policies", {"l7policy": {"listener_id": listeners[0], **policy}}, "l7policies_per_listener"),
+        ("PUT", f"listeners/{listeners[1]}", {"listener": {"ipgroup": {"ipgroup_id": groups[0]}}}, "ipgroup_bindings"),
+        ("PUT", f"listeners/{listeners[0]}", {"listener": {"ipgroup": {"ipgroup_id": ",".join(groups)}}}, "ipgroups_per_listener"),
+    ]
+    for method, path, body, key in refused:
+        reply = api.elb(method, path, body)
+        assert (reply.status, reply.code) == (409, "ELB.8905"), (path, reply.text)
+        assert key in reply.message, "it says which quota"
+    api.create("l7policies", "l7policy", listener_id=listeners[1], **policy)
+    reply = api.elb("POST", "l7policies", {"l7policy": {"listener_id": listeners[2], **policy}})
+    assert (reply.status, reply.code) == (409, "ELB.8905") and "l7policy" in reply.message
+    used = {item["quota_key"]: item["used"] for item in api.list("quotas/details", "quotas")}
+    assert {key: used[key] for key in ("certificate", "security_policy", "ipgroup", "l7policy")} == {
+        "certificate": 1, "security_policy": 1, "ipgroup": 2, "l7policy": 2}
+
+
 def test_networks_have_the_ids_that_the_credentials_name(fulcrum, api, stage):
     project = api.project_id
     vpcs = api.request("GET", f"/v1/{project}/vpcs").json["vpcs"]

@@ -3,7 +3,12 @@
 //! A [`Handler`] is an `async fn(Call) -> Result<Response, Problem>`: it decodes what the call holds, calls `control`, and encodes.
 //! An [`Operation`] is a handler at its method and path.
 
-use std::{future::Future, str::FromStr, sync::Arc};
+use std::{
+    future::Future,
+    str::FromStr,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use axum::{
     body::{Bytes, to_bytes},
@@ -14,7 +19,7 @@ use axum::{
 use control::{Control, View};
 use http::{Method, StatusCode};
 use identity::{Action, Caller, Origin, Verb};
-use model::ProjectId;
+use model::{ProjectId, Timestamp};
 use serde::Serialize;
 
 use crate::v3::{
@@ -55,6 +60,12 @@ impl Call {
     /// The state of now, for answers and for looking at what is about to be changed.
     pub(crate) fn now(&self) -> View {
         self.app.control.view(&self.caller)
+    }
+
+    /// The time of now, for what depends on it in an answer.
+    pub(crate) fn moment(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 
     /// The state of now, if the caller may read that kind of thing.

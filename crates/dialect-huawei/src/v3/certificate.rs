@@ -10,7 +10,7 @@ use control::View;
 use http::StatusCode;
 use identity::Verb;
 use model::{
-    Certificate, CertificateId, CertificateKind, CertificatePatch, NewCertificate, Patch, Secret,
+    Certificate, CertificateId, CertificateKind, CertificatePatch, NewCertificate, Patch, Secret, Timestamp,
     certificate::EncryptionPair,
 };
 use serde::Serialize;
@@ -53,6 +53,8 @@ pub(crate) struct Wire {
     expire_time: String,
     protection_status: &'static str,
     protection_reason: String,
+    /// Ours: what its owner should know, in words.
+    warnings: Vec<String>,
     created_at: String,
     updated_at: String,
 }
@@ -183,8 +185,8 @@ fn scm_id(fields: &mut Fields<'_>, now: Option<&str>) -> Result<Patch<String>, R
 
 // ---- encode ----
 
-/// The certificate as answers show it; its keys as stars unless they may be shown.
-pub(crate) fn encode(certificate: &Certificate, private_key_echo: bool) -> Wire {
+/// The certificate as answers show it at that moment; its keys as stars unless they may be shown.
+pub(crate) fn encode(certificate: &Certificate, private_key_echo: bool, now: Timestamp) -> Wire {
     let (protection_status, protection_reason) = answer::protection(&certificate.protection);
     let shown = |key: &Secret| match private_key_echo {
         true => key.reveal().to_owned(),
@@ -212,8 +214,23 @@ pub(crate) fn encode(certificate: &Certificate, private_key_echo: bool) -> Wire 
         expire_time: answer::time(certificate.facts.not_after),
         protection_status,
         protection_reason,
+        warnings: warnings(certificate, now),
         created_at: answer::time(certificate.created_at),
         updated_at: answer::time(certificate.updated_at),
+    }
+}
+
+/// A certificate out of its time is served all the same (behaviour/tls.md).
+fn warnings(certificate: &Certificate, now: Timestamp) -> Vec<String> {
+    let facts = &certificate.facts;
+    if facts.not_after < now {
+        let ended = answer::time(facts.not_after);
+        vec![format!("expired on {ended}; it is still shown to clients, which will refuse it")]
+    } else if facts.not_before > now {
+        let begins = answer::time(facts.not_before);
+        vec![format!("not valid before {begins}; it is shown to clients, which will refuse it until then")]
+    } else {
+        Vec::new()
     }
 }
 
@@ -267,21 +284,22 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
     let own = all.filter(|certificate: &&Certificate| certificate.project == view.project).collect();
     let id = |certificate: &Certificate| ShownId(certificate.id);
     let echo = view.private_key_echo();
-    call.page(RESOURCE, &view, FILTERS, id, own, |certificate| encode(certificate, echo))
+    let now = call.moment();
+    call.page(RESOURCE, &view, FILTERS, id, own, |certificate| encode(certificate, echo, now))
 }
 
 /// `POST …/certificates`.
 pub(crate) async fn create(call: Call) -> Result<Response, Problem> {
     let new = decode_new(call.fields(WRAPPER)?)?;
     let made = control::certificate_create(call.control(), &call.caller, new).await?;
-    Ok(call.one(StatusCode::CREATED, WRAPPER, encode(&made, call.now().private_key_echo())))
+    Ok(call.one(StatusCode::CREATED, WRAPPER, encode(&made, call.now().private_key_echo(), call.moment())))
 }
 
 /// `GET …/certificates/{certificate_id}`.
 pub(crate) async fn show(call: Call) -> Result<Response, Problem> {
     let view = call.view(RESOURCE, Verb::Get)?;
     let found = view.certificate(call.id("certificate_id")?)?;
-    Ok(call.one(StatusCode::OK, WRAPPER, encode(found, view.private_key_echo())))
+    Ok(call.one(StatusCode::OK, WRAPPER, encode(found, view.private_key_echo(), call.moment())))
 }
 
 /// `PUT …/certificates/{certificate_id}`.
@@ -289,7 +307,7 @@ pub(crate) async fn update(call: Call) -> Result<Response, Problem> {
     let id = call.id("certificate_id")?;
     let patch = decode_patch(call.fields(WRAPPER)?, call.now().certificate(id)?)?;
     let changed = control::certificate_update(call.control(), &call.caller, id, patch).await?;
-    Ok(call.one(StatusCode::OK, WRAPPER, encode(&changed, call.now().private_key_echo())))
+    Ok(call.one(StatusCode::OK, WRAPPER, encode(&changed, call.now().private_key_echo(), call.moment())))
 }
 
 /// `DELETE …/certificates/{certificate_id}`.
@@ -300,15 +318,16 @@ pub(crate) async fn delete(call: Call) -> Result<Response, Problem> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use model::{CertificateFacts, ProjectId, Timestamp, load_balancer::Protection};
+    use model::{CertificateFacts, ProjectId, load_balancer::Protection};
     use serde_json::{Value, json};
 
     use super::*;
     use crate::v3::fields::tests::read;
 
+    const AT: Timestamp = Timestamp::from_millis(1_627_267_591_000);
+
     /// A certificate of that kind with little in it.
     pub(crate) fn certificate(kind: CertificateKind) -> Certificate {
-        let at = Timestamp::from_millis(1_627_267_591_000);
         Certificate {
             id: CertificateId::new(uuid::Uuid::from_u128(5)),
             project: ProjectId::new(uuid::Uuid::from_u128(1)),
@@ -320,11 +339,11 @@ pub(crate) mod tests {
             domains: Vec::new(),
             encryption: None,
             scm_id: None,
-            facts: CertificateFacts::default(),
+            facts: CertificateFacts { not_before: AT, not_after: AT, ..CertificateFacts::default() },
             protection: Protection::None,
             enterprise_project: None,
-            created_at: at,
-            updated_at: at,
+            created_at: AT,
+            updated_at: AT,
         }
     }
 
@@ -371,21 +390,36 @@ pub(crate) mod tests {
             domains: vec!["a.com".to_owned(), "*.b.com".to_owned()],
             ..certificate(CertificateKind::Server)
         };
-        assert_eq!(encode(&of_two, true).domain.as_deref(), Some("a.com,*.b.com"));
-        assert_eq!(encode(&certificate(CertificateKind::ClientCa), true).domain, None);
+        assert_eq!(encode(&of_two, true, AT).domain.as_deref(), Some("a.com,*.b.com"));
+        assert_eq!(encode(&certificate(CertificateKind::ClientCa), true, AT).domain, None);
     }
 
     #[test]
     fn keys_are_stars_when_the_project_says_so() {
         let server = certificate(CertificateKind::Server);
-        assert_eq!(encode(&server, true).private_key.as_deref(), Some("a key"));
-        assert_eq!(encode(&server, false).private_key.as_deref(), Some("******"));
-        assert_eq!(encode(&certificate(CertificateKind::ClientCa), false).private_key, None);
+        assert_eq!(encode(&server, true, AT).private_key.as_deref(), Some("a key"));
+        assert_eq!(encode(&server, false, AT).private_key.as_deref(), Some("******"));
+        assert_eq!(encode(&certificate(CertificateKind::ClientCa), false, AT).private_key, None);
+    }
+
+    #[test]
+    fn a_certificate_out_of_its_time_warns() {
+        let server = certificate(CertificateKind::Server);
+        for (millis, expect) in
+            [(-1, "not valid before 2021-07-26T02:46:31Z"), (0, ""), (1, "expired on 2021-07-26T02:46:31Z")]
+        {
+            let now = Timestamp::from_millis(1_627_267_591_000 + millis);
+            let warnings = encode(&server, true, now).warnings;
+            assert!(
+                warnings.concat().starts_with(expect) && warnings.is_empty() == expect.is_empty(),
+                "{warnings:?}"
+            );
+        }
     }
 
     #[test]
     fn ids_have_no_dashes_in_answers_and_markers() {
-        let wire = encode(&certificate(CertificateKind::Server), true);
+        let wire = encode(&certificate(CertificateKind::Server), true, AT);
         assert_eq!(wire.id, "00000000000000000000000000000005");
         let marker: ShownId = wire.id.parse().unwrap();
         assert_eq!(marker.to_string(), wire.id);
