@@ -13,12 +13,22 @@ UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
 
 @pytest.fixture(scope="module")
 def world(fulcrum):
-    """A front with a member and a monitor: what updates aim at."""
+    """One object of every noun: what updates aim at."""
     stage = Stage(fulcrum)
     front = stage.front(load_balancer=stage.load_balancer(name="fixed"))
     member = stage.api.create(f"pools/{front.pool['id']}/members", "member", address="127.88.250.88", protocol_port=80, subnet_cidr_id=stage.subnet)
     monitor = stage.api.create("healthmonitors", "healthmonitor", pool_id=front.pool["id"], type="HTTP", delay=50, timeout=1, max_retries=1)
-    yield {"stage": stage, "loadbalancer": f"loadbalancers/{front.load_balancer['id']}", "listener": f"listeners/{front.listener['id']}",
+    certificate = stage.certificate()
+    https = stage.api.create("listeners", "listener", loadbalancer_id=front.load_balancer["id"], protocol="HTTPS", protocol_port=8443,
+                             default_tls_container_ref=certificate["id"], enhance_l7policy_enable=True)
+    policy = stage.api.create("l7policies", "l7policy", listener_id=https["id"], action="REDIRECT_TO_POOL", redirect_pool_id=front.pool["id"])
+    rule = stage.api.create(f"l7policies/{policy['id']}/rules", "rule", type="PATH", compare_type="EQUAL_TO", value="/")
+    group = stage.beside("ipgroups", "ipgroup", ip_list=[{"ip": "10.0.0.1"}])
+    security = stage.beside("security-policies", "security_policy", protocols=["TLSv1.2"], ciphers=["AES128-SHA"])
+    log = stage.api.create("logtanks", "logtank", loadbalancer_id=front.load_balancer["id"], log_group_id="group", log_topic_id="topic")
+    yield {"stage": stage, "certificate": f"certificates/{certificate['id']}", "https": f"listeners/{https['id']}", "l7policy": f"l7policies/{policy['id']}",
+           "rule": f"l7policies/{policy['id']}/rules/{rule['id']}", "ipgroup": f"ipgroups/{group['id']}",
+           "security_policy": f"security-policies/{security['id']}", "logtank": f"logtanks/{log['id']}", "loadbalancer": f"loadbalancers/{front.load_balancer['id']}", "listener": f"listeners/{front.listener['id']}",
            "pool": f"pools/{front.pool['id']}", "member": f"pools/{front.pool['id']}/members/{member['id']}",
            "healthmonitor": f"healthmonitors/{monitor['id']}", "lb_id": front.load_balancer["id"], "pool_id": front.pool["id"]}
     stage.close()
@@ -41,6 +51,22 @@ ILL_TYPED = [
     ("member", "weight", "5"), ("member", "weight", 101), ("member", "weight", 1.5), ("member", "protocol_port", 0), ("member", "protocol_port", 65536),
     ("member", "name", "x" * 256),
     ("healthmonitor", "delay", "5"), ("healthmonitor", "delay", 0), ("healthmonitor", "timeout", 51), ("healthmonitor", "max_retries", 11),
+    ("certificate", "domain", ["a.com"]), ("certificate", "domain", "a..com"), ("certificate", "certificate", 7), ("certificate", "name", "x" * 256),
+    ("certificate", "protection_status", "full"), ("certificate", "source", "elsewhere"),
+    ("https", "default_tls_container_ref", None), ("https", "default_tls_container_ref", "x"), ("https", "sni_container_refs", "x"),
+    ("https", "sni_container_refs", ["x"]), ("https", "sni_match_algo", "first"), ("https", "tls_ciphers_policy", "tls-9"), ("https", "security_policy_id", 7),
+    ("https", "ssl_early_data_enable", "true"), ("https", "http2_enable", 1), ("https", "ipgroup", UNKNOWN_ID), ("https", "ipgroup", {"type": "white"}),
+    ("https", "insert_headers", {"X-Forwarded-Tls-Sni-alias": "x" * 41}), ("https", "desync_mode", "off"),
+    ("l7policy", "priority", 0), ("l7policy", "priority", 10_001), ("l7policy", "priority", "1"), ("l7policy", "redirect_pool_id", "x"),
+    ("l7policy", "redirect_pools_config", [{"pool_id": UNKNOWN_ID, "weight": 101}]), ("l7policy", "redirect_pools_config", [{"weight": 1}]),
+    ("l7policy", "redirect_pools_sticky_session_config", {"timeout": 1441}), ("l7policy", "rules", [{"type": "PATH"}]),
+    ("l7policy", "redirect_pools_extend_config", {"traffic_limit_config": {"qps": 100_001}}),
+    ("l7policy", "redirect_pools_extend_config", {"cors_config": {"max_age": -2}}), ("l7policy", "admin_state_up", False),
+    ("rule", "compare_type", "CONTAINS"), ("rule", "value", ""), ("rule", "value", "x"), ("rule", "conditions", {"value": "/"}), ("rule", "invert", True),
+    ("ipgroup", "ip_list", [{"ip": "x"}]), ("ipgroup", "ip_list", ["10.0.0.1"]), ("ipgroup", "ip_list", None),
+    ("ipgroup", "ip_list", [{"ip": "::1", "description": "x" * 256}]),
+    ("security_policy", "protocols", "TLSv1.2"), ("security_policy", "protocols", ["TLSv1.4"]), ("security_policy", "ciphers", ["RC4-SHA"]),
+    ("logtank", "log_group_id", ""), ("logtank", "log_topic_id", "x" * 37), ("logtank", "log_topic_id", 7),
     ("healthmonitor", "admin_state_up", "false"), ("healthmonitor", "url_path", ""), ("healthmonitor", "expected_codes", 200),
 ]
 
@@ -53,12 +79,13 @@ def configured(api, path, noun):
 
 @pytest.mark.parametrize("noun, field, value", ILL_TYPED, ids=[f"{noun}-{field}-{json.dumps(value)[:24]}" for noun, field, value in ILL_TYPED])
 def test_a_bad_value_is_a_400_that_names_the_field(world, noun, field, value):
-    api = world["stage"].api
-    before = configured(api, world[noun], noun)
-    reply = api.elb("PUT", world[noun], {noun: {field: value}})
+    api, path = world["stage"].api, world[noun]
+    noun = "listener" if noun == "https" else noun
+    before = configured(api, path, noun)
+    reply = api.elb("PUT", path, {noun: {field: value}})
     assert (reply.status, reply.code) in ((400, "ELB.8902"), (404, "ELB.8904") if "flavor" in field else (400, "ELB.8902")), reply.text
     assert field in reply.message, reply.message
-    assert configured(api, world[noun], noun) == before, "a refused update changes nothing"
+    assert configured(api, path, noun) == before, "a refused update changes nothing"
 
 
 FIXED = [
@@ -71,6 +98,10 @@ FIXED = [
     ("pool", {"public_border_group": "edge"}),
     ("member", {"address": "127.88.250.89"}), ("member", {"subnet_cidr_id": UNKNOWN_ID}),
     ("healthmonitor", {"pool_id": UNKNOWN_ID}),
+    ("certificate", {"type": "client"}), ("certificate", {"enterprise_project_id": "0"}),
+    ("l7policy", {"action": "FIXED_RESPONSE"}), ("l7policy", {"listener_id": UNKNOWN_ID}), ("l7policy", {"position": 7}),
+    ("rule", {"type": "HOST_NAME"}), ("ipgroup", {"enterprise_project_id": "0"}), ("security_policy", {"enterprise_project_id": "0"}),
+    ("logtank", {"loadbalancer_id": UNKNOWN_ID}),
 ]
 
 
@@ -97,6 +128,13 @@ REQUIRED = [
     ("pools", "pool", {"loadbalancer_id": "LB", "lb_algorithm": "ROUND_ROBIN"}, "protocol"),
     ("pools/POOL/members", "member", {"protocol_port": 80}, "address"),
     ("pools/POOL/members", "member", {"address": "127.88.250.1", "subnet_cidr_id": "SUBNET"}, "protocol_port"),
+    ("certificates", "certificate", {"private_key": "x"}, "certificate"),
+    ("l7policies", "l7policy", {"action": "REDIRECT_TO_POOL", "redirect_pool_id": "POOL"}, "listener_id"),
+    ("l7policies", "l7policy", {"listener_id": "LB", "redirect_pool_id": "POOL"}, "action"),
+    ("ipgroups", "ipgroup", {"name": "x"}, "ip_list"),
+    ("security-policies", "security_policy", {"protocols": ["TLSv1.2"]}, "ciphers"),
+    ("security-policies", "security_policy", {"ciphers": ["AES128-SHA"]}, "protocols"),
+    ("logtanks", "logtank", {"log_group_id": "g", "log_topic_id": "t"}, "loadbalancer_id"),
     ("healthmonitors", "healthmonitor", {"type": "TCP", "delay": 1, "timeout": 1, "max_retries": 1}, "pool_id"),
     ("healthmonitors", "healthmonitor", {"pool_id": "POOL", "delay": 1, "timeout": 1, "max_retries": 1}, "type"),
     ("healthmonitors", "healthmonitor", {"pool_id": "POOL", "type": "TCP", "timeout": 1, "max_retries": 1}, "delay"),
