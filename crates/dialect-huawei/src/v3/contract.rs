@@ -4,6 +4,7 @@ mod answers;
 mod filters;
 mod operations;
 mod requests;
+mod world;
 
 use std::collections::BTreeMap;
 
