@@ -428,9 +428,12 @@ fn mirroring(original: &Member, copies: &Member, body: bool) -> Site {
     site
 }
 
+/// Heads and bodies of requests.
+type Seen = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
+
 /// A member that remembers whole requests.
-fn remembering() -> (Member, Arc<Mutex<Vec<(String, Vec<u8>)>>>) {
-    let seen: Arc<Mutex<Vec<(String, Vec<u8>)>>> = Arc::default();
+fn remembering() -> (Member, Seen) {
+    let seen = Seen::default();
     let remember = seen.clone();
     let member = Member::http(move |request| {
         remember.lock().unwrap().push((request.head.clone(), request.body.clone()));
