@@ -11,6 +11,7 @@
 //! Source: behaviour/errors.md, features.md sections 3 and 5; RFC 9112.
 
 mod answer;
+mod client_tls;
 mod coding;
 mod connection;
 mod cors;
@@ -33,7 +34,10 @@ use std::{
 
 use wire::h1::{HeaderLines, Headers, Limits};
 
-pub(crate) use {connection::request_timeout, inserted::Inserted, policy::PolicyWork, sticky::Sticky};
+pub(crate) use {
+    client_tls::ClientTls, connection::request_timeout, inserted::Inserted, policy::PolicyWork,
+    sticky::Sticky,
+};
 
 use crate::{acceptor::Door, stream::Stream};
 

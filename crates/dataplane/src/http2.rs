@@ -32,7 +32,7 @@ pub(crate) use self::stream::H2Stream;
 use self::{guard::Guarded, request::Translated};
 use crate::{
     acceptor::Door,
-    http,
+    http::{self, ClientTls},
     layer4::Open,
     stream::Stream,
     table::{Seat, TICK},
@@ -58,6 +58,7 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Serves a connection whose client agreed to HTTP/2, to its end.
 pub(crate) async fn serve(door: Rc<Door>, client: Stream, peer: SocketAddr, seat: Seat, _open: Open) {
     let service = door.slot.service();
+    let tls = client.shared_tls();
     seat.occupy().await;
     seat.expire_after(http::request_timeout(&service));
     let mut builder = Builder::new();
@@ -77,13 +78,15 @@ pub(crate) async fn serve(door: Rc<Door>, client: Stream, peer: SocketAddr, seat
     });
     let Some(connection) = connection.await else { return };
     seat.expire_after(service.plan.idle_timeout.max(TICK));
-    Session { door, peer, seat, connection, streams: Rc::default(), ending: false }.run().await;
+    Session { door, peer, tls, seat, connection, streams: Rc::default(), ending: false }.run().await;
 }
 
 /// A connection that stands.
 struct Session {
     door: Rc<Door>,
     peer: SocketAddr,
+    /// What is known of the client's TLS.
+    tls: Option<Rc<ClientTls>>,
     seat: Seat,
     connection: Connection<Guarded, Bytes>,
     streams: Rc<Streams>,
@@ -167,7 +170,8 @@ impl Session {
             };
         let streams = self.streams.clone();
         streams.active.set(streams.active.get() + 1);
-        let stream = H2Stream::new(head, framing, body, respond, method, websocket, streams.tables.clone());
+        let stream = H2Stream::new(head, framing, body, respond, method, websocket, streams.tables.clone())
+            .over(self.tls.clone());
         let served = http::serve_stream(self.door.clone(), Stream::H2(Box::new(stream)), self.peer);
         tokio::task::spawn_local(async move {
             served.await;

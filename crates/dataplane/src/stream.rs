@@ -11,12 +11,13 @@
 use std::{
     io::{self, IoSlice},
     net::SocketAddr,
+    rc::Rc,
     task::{Context, Poll},
 };
 
 use tokio::net::TcpStream;
 
-use crate::{http2::H2Stream, io as socket, sys::rtt::rtt_micros};
+use crate::{http::ClientTls, http2::H2Stream, io as socket, sys::rtt::rtt_micros};
 
 /// A connection of a client or to a member, as HTTP sees it.
 pub(crate) enum Stream {
@@ -164,6 +165,22 @@ impl Stream {
         match self {
             Self::Plain(tcp) => rtt_micros(tcp),
             Self::H2(_) => None,
+        }
+    }
+
+    /// What is known of the client's TLS below; none: it speaks in clear.
+    #[inline]
+    pub(crate) fn client_tls(&self) -> Option<&ClientTls> {
+        match self {
+            Self::Plain(_) => None,
+            Self::H2(stream) => stream.client_tls(),
+        }
+    }
+
+    /// The same, for streams that share a connection.
+    pub(crate) fn shared_tls(&self) -> Option<Rc<ClientTls>> {
+        match self {
+            Self::Plain(_) | Self::H2(_) => None,
         }
     }
 

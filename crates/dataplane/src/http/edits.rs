@@ -11,7 +11,10 @@ use model::{
 };
 use wire::h1::{HeaderId, HeaderLines, HeaderSet, RequestHead};
 
-use super::inserted::Decimal;
+use super::{
+    client_tls::{self, ClientTls},
+    inserted::Decimal,
+};
 
 /// The header edits of one policy.
 pub(crate) struct HeaderChanges {
@@ -37,6 +40,7 @@ pub(super) struct Surroundings<'v> {
     pub(super) reached: SocketAddr,
     pub(super) scheme: &'static str,
     pub(super) load_balancer: LoadBalancerId,
+    pub(super) tls: Option<&'v ClientTls>,
 }
 
 impl HeaderChanges {
@@ -135,7 +139,11 @@ impl Surroundings<'_> {
             | SystemValue::TlsAlpnProtocol
             | SystemValue::TlsSni
             | SystemValue::TlsJa3
-            | SystemValue::TlsJa4 => Ok(()),
+            | SystemValue::TlsJa4 => {
+                let header = client_tls::header_of(value);
+                let told = self.tls.zip(header).and_then(|(tls, header)| tls.value(header));
+                told.map_or(Ok(()), |told| lines.push(name, told.as_bytes()))
+            }
         }
     }
 }

@@ -5,9 +5,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use model::listener::{ForwardedFor, InsertHeaders};
+use model::listener::{ForwardedFor, InsertHeaders, TlsHeader};
 use plan::HttpPlan;
 use wire::h1::{BadHeaderLine, HeaderId, HeaderLines, HeaderSet, RequestHead};
+
+use super::client_tls::{ClientTls, usual_name};
 
 /// What to insert, made once per plan.
 #[derive(Default)]
@@ -17,8 +19,12 @@ pub(crate) struct Inserted {
     fixed: HeaderLines,
     /// Whether `fixed` has the address that clients reach.
     fixed_elb_ip: bool,
+    /// Headers about the client's TLS, and their names.
+    tls: Vec<(TlsHeader, Box<[u8]>)>,
     /// What is taken out of requests.
     pub(crate) drop: HeaderSet,
+    /// The same of names that the codec does not know: those of `tls`, the usual ones and their aliases.
+    pub(super) drop_names: Vec<Box<[u8]>>,
 }
 
 impl Inserted {
@@ -48,10 +54,24 @@ impl Inserted {
                 drop = drop.union(HeaderSet::of(&[id]));
             }
         }
-        Self { settings: settings.clone(), fixed, fixed_elb_ip, drop }
+        let (mut tls, mut drop_names) = (Vec::new(), Vec::new());
+        for (&header, switch) in settings.tls.iter().filter(|(_, switch)| switch.enabled) {
+            let usual = usual_name(header);
+            let name = switch.alias.as_deref().unwrap_or(usual);
+            for name in [usual, name] {
+                match HeaderId::of(name.as_bytes()) {
+                    HeaderId::OTHER => drop_names.push(name.as_bytes().into()),
+                    id => drop.insert(id),
+                }
+            }
+            tls.push((header, name.as_bytes().into()));
+        }
+        drop_names.sort_unstable();
+        drop_names.dedup();
+        Self { settings: settings.clone(), fixed, fixed_elb_ip, tls, drop, drop_names }
     }
 
-    /// Appends the lines for one request of `client`, who reached `address`.
+    /// Appends the lines for one request of `client`, who reached `address`, over `tls`.
     ///
     /// # Errors
     /// When a value that the client sent cannot be written; the parser lets none such through.
@@ -61,6 +81,7 @@ impl Inserted {
         head: &RequestHead<'_>,
         client: SocketAddr,
         address: SocketAddr,
+        tls: Option<&ClientTls>,
     ) -> Result<(), BadHeaderLine> {
         let ip = Decimal::ip(client.ip());
         if self.settings.forwarded_for == ForwardedFor::Append {
@@ -82,6 +103,12 @@ impl Inserted {
         }
         if !self.fixed.is_empty() {
             lines.extend(&self.fixed);
+        }
+        if let Some(tls) = tls {
+            for (header, name) in &self.tls {
+                // A value that no header can have is not told.
+                let _left_out = tls.value(*header).map(|value| lines.push(name, value.as_bytes()));
+            }
         }
         Ok(())
     }
@@ -145,7 +172,13 @@ impl Decimal {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use model::{TlsVersion, listener::TlsHeaderSwitch};
+    use wire::h1::{
+        Authority, Edits, Headers, Limits, Parsed, RequestOut, UpstreamConnection, parse_request,
+        write_request,
+    };
+
+    use super::{super::client_tls::TlsFacts, *};
 
     #[test]
     fn addresses_and_numbers_are_written_as_everyone_writes_them() {
@@ -157,5 +190,51 @@ mod tests {
         for number in [0, 9, 10, 99, 100, 8080, 65535] {
             assert_eq!(Decimal::number(number).as_bytes(), number.to_string().as_bytes());
         }
+    }
+
+    #[test]
+    fn headers_about_tls_are_told_under_their_names_and_never_by_a_client() {
+        let mut plan = HttpPlan::by_hand();
+        let on = |alias: Option<&str>| TlsHeaderSwitch { enabled: true, alias: alias.map(str::to_owned) };
+        plan.insert_headers.forwarded_for = ForwardedFor::Preserve;
+        plan.insert_headers.tls = [
+            (TlsHeader::Protocol, on(None)),
+            (TlsHeader::Sni, on(Some("X-Asked-For"))),
+            (TlsHeader::ClientSubject, on(None)),
+            (TlsHeader::Cipher, TlsHeaderSwitch { enabled: false, alias: Some("X-Cipher".to_owned()) }),
+        ]
+        .into();
+        let inserted = Inserted::new(&plan);
+        let request = b"GET / HTTP/1.1\r\nHost: t\r\nx-forwarded-tls-protocol: mine\r\nX_Asked_For: mine\r\n\
+            X-Forwarded-Tls-Sni: mine\r\nX-Forwarded-Clientcert-subjectdn: mine\r\nX-Cipher: mine\r\n\r\n";
+        let mut headers = Headers::new();
+        let Ok(Parsed::Complete(head)) = parse_request(request, &mut headers, &Limits::default()) else {
+            panic!("a request");
+        };
+        let tls = ClientTls::new(TlsFacts {
+            version: Some(TlsVersion::V12),
+            server_name: Some("www.test".into()),
+            ..TlsFacts::default()
+        });
+        let address: SocketAddr = "192.0.2.1:443".parse().unwrap();
+        let mut lines = HeaderLines::new();
+        inserted.write(&mut lines, &head, address, address, Some(&tls)).unwrap();
+        assert_eq!(
+            lines.as_bytes().escape_ascii().to_string(),
+            b"X-Forwarded-TLS-Protocol: TLSv1.2\r\nX-Asked-For: www.test\r\n".escape_ascii().to_string()
+        );
+        let drop_names: Vec<&[u8]> = inserted.drop_names.iter().map(|name| &**name).collect();
+        let how = RequestOut {
+            host_default: Authority::parse(b"elb").unwrap(),
+            host: None,
+            target: None,
+            connection: UpstreamConnection::KeepAlive,
+            edits: Edits { drop: inserted.drop, drop_names: &drop_names, append: &lines },
+        };
+        let mut out = Vec::new();
+        let _exchange = write_request(&mut out, &head, &how);
+        let out = String::from_utf8(out).unwrap();
+        assert_eq!(out.matches("mine").count(), 1, "only what is switched off passes: {out}");
+        assert!(out.contains("X-Cipher: mine"), "{out}");
     }
 }

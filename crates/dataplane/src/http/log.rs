@@ -9,9 +9,9 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use model::PoolId;
+use model::{PoolId, TlsVersion};
 use plan::ServicePlan;
-use telemetry::access_log::{Attempt, Record};
+use telemetry::access_log::{Attempt, Record, Tls};
 use wire::h1::{HeaderId, RequestHead, Version};
 
 use crate::{acceptor::Door, service::Service, stream::Stream};
@@ -210,7 +210,11 @@ pub(super) fn write(
             pool: draft.pool,
             project: service.plan.project,
             reached: door.address,
-            tls: None,
+            tls: client.client_tls().map(|tls| Tls {
+                version: tls.facts.version.map_or("", TlsVersion::as_str),
+                cipher: tls.facts.suite,
+                sni: tls.facts.server_name.as_deref(),
+            }),
             rtt_micros: client.rtt_micros(),
         };
         worker.access_log.borrow_mut().write(&record);

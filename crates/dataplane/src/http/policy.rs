@@ -277,7 +277,7 @@ fn values<'v>(
 
 pub(super) fn surroundings<'v>(
     service: &Service,
-    connection: &Connection,
+    connection: &'v Connection,
     head: &'v RequestHead<'v>,
 ) -> Surroundings<'v> {
     Surroundings {
@@ -286,6 +286,7 @@ pub(super) fn surroundings<'v>(
         reached: connection.door.address,
         scheme: scheme(service),
         load_balancer: service.plan.load_balancer,
+        tls: connection.client.client_tls(),
     }
 }
 

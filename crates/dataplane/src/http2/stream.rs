@@ -19,12 +19,14 @@ use wire::h1::{
 };
 
 use super::response;
+use crate::http::ClientTls;
 
 /// A stream of an HTTP/2 connection.
 pub(crate) struct H2Stream {
     request: Request,
     answer: Answer,
     broken: bool,
+    tls: Option<Rc<ClientTls>>,
 }
 
 /// What is read: the head, then the body.
@@ -73,6 +75,17 @@ const RESERVED_BYTES: usize = 64 << 10;
 const HEAD_BYTES_MAX: usize = 256 << 10;
 
 impl H2Stream {
+    /// On a connection over this TLS.
+    pub(super) fn over(mut self, tls: Option<Rc<ClientTls>>) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// What is known of the client's TLS.
+    pub(crate) fn client_tls(&self) -> Option<&ClientTls> {
+        self.tls.as_deref()
+    }
+
     pub(super) fn new(
         head: Vec<u8>,
         framing: Framing,
@@ -104,6 +117,7 @@ impl H2Stream {
                 partial: Vec::new(),
                 state: State::Head,
             },
+            tls: None,
             broken: false,
         }
     }

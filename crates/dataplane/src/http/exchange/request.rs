@@ -280,7 +280,8 @@ fn write_head(
     let door = &*connection.door;
     let mut lines = door.worker.http.lines.borrow_mut();
     lines.clear();
-    service.inserted.write(&mut lines, head, connection.peer, door.address)?;
+    let inserted = &service.inserted;
+    inserted.write(&mut lines, head, connection.peer, door.address, connection.client.client_tls())?;
     // Only HTTP/1.0 requests may come without a host; they get the address that the client reached.
     let hostless = head.version() == Version::Http10 && head.host().is_none();
     let address = if hostless { door.address.to_string() } else { String::new() };
@@ -293,8 +294,9 @@ fn write_head(
         drop.insert(HeaderId::COOKIE);
     }
     let connection_wanted = head.upgrade().map_or(UpstreamConnection::KeepAlive, UpstreamConnection::Upgrade);
+    let mut drop_names: Vec<&[u8]> = inserted.drop_names.iter().map(|name| &**name).collect();
     let Some(by) = by else {
-        let edits = Edits { drop, drop_names: &[], append: &lines };
+        let edits = Edits { drop, drop_names: &drop_names, append: &lines };
         let how = RequestOut { host_default, host: None, target: None, connection: connection_wanted, edits };
         return Ok(write_request(out, head, &how));
     };
@@ -304,7 +306,7 @@ fn write_head(
     let Ok(host) = host else { return Err(wire::h1::BadHeaderLine::Value) };
     let changes = &by.work.changes;
     changes.write(&mut lines, &policy::surroundings(service, connection, head));
-    let drop_names: Vec<&[u8]> = changes.drop_names().collect();
+    drop_names.extend(changes.drop_names());
     let how = RequestOut {
         host_default,
         host,
