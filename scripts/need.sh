@@ -18,9 +18,13 @@ for job in "$@"; do
     build)
       need gcc tool cc
       need libc6-dev test -e /usr/include/stdio.h
+      need libssl-dev test -e /usr/include/openssl/ssl.h
+      need pkg-config tool pkg-config
       need curl tool curl ;;
     test)
       need g++ tool c++
+      need nghttp2-client tool h2load
+      need openssl tool openssl
       need postgresql postgresql
       need python3-venv python3 -c 'import ensurepip'
       need procps tool ps ;;

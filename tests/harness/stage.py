@@ -61,6 +61,11 @@ class Stage:
             front.add(member, weight=(weights or {}).get(number, 1))
         return front
 
+    def secure(self, members=(), *, certificate=None, listener=None, pool=None, **options):
+        """`front` with TLS: an HTTPS listener, by default with a certificate for site.example.com, and an HTTP pool."""
+        fields = {"default_tls_container_ref": (certificate or self.certificate())["id"], **(listener or {})}
+        return self.front(members, protocol="HTTPS", listener=fields, pool={"protocol": "HTTP", **(pool or {})}, **options)
+
     def monitor(self, pool_id, **fields):
         """A health monitor that is quick to see: every second, one failure is enough."""
         fields = {"type": "HTTP", "delay": 1, "timeout": 1, "max_retries": 1, "max_retries_down": 1, **fields}
