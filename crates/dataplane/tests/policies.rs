@@ -7,7 +7,10 @@ mod rig;
 #[path = "rig/site.rs"]
 mod site;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
 
 use model::{
     Action, Compare, RequestRate, RuleSubject,
@@ -508,4 +511,53 @@ fn a_mirror_that_hangs_breaks_or_is_away_is_not_noticed() {
             );
         }
     }
+}
+
+#[test]
+fn edits_of_policies_under_load_fail_no_request_and_close_no_connection() {
+    let (one, two) = (Member::named("one"), Member::named("two"));
+    let mut site = Site::new(free_address(), &[one.address]);
+    site.pool(2, &[two.address]);
+    let rig = rig::Rig::with_workers(2);
+    site.apply(&rig);
+    let stop = Arc::new(AtomicBool::new(false));
+    let clients: Vec<_> = (0..8)
+        .map(|_| {
+            let (stop, address) = (stop.clone(), site.address);
+            std::thread::spawn(move || {
+                let mut client = Client::connect(address);
+                let mut seen = [0u32; 2];
+                while !stop.load(Ordering::Relaxed) {
+                    let response = client.get("/moving");
+                    assert_eq!(response.status(), 200, "{}", response.head);
+                    seen[usize::from(response.text() == "two")] += 1;
+                }
+                seen
+            })
+        })
+        .collect();
+    for _ in 0..40 {
+        site.policy(1, "/moving", forward(2));
+        site.objects.ip_group(1, &["127.0.0.0/8"]);
+        site.apply(&rig);
+        assert_eq!(Client::connect(site.address).get("/moving").text(), "two");
+        site.objects.remove_policy(1);
+        site.objects.remove_rule(1);
+        site.apply(&rig);
+        assert_eq!(Client::connect(site.address).get("/moving").text(), "one");
+    }
+    stop.store(true, Ordering::Relaxed);
+    for client in clients {
+        let seen = client.join().unwrap();
+        assert!(seen.iter().all(|count| *count > 0), "each client saw both, on one connection: {seen:?}");
+    }
+}
+
+#[test]
+fn a_request_without_a_host_is_sent_to_the_address_that_it_reached() {
+    let mut site = Site::new(free_address(), &[]);
+    site.policy(1, "/", Action::ToUrl(UrlRedirect { path: "/there".to_owned(), ..to_url() }));
+    let _rig = site.serve();
+    let response = Client::connect(site.address).ask("GET / HTTP/1.0\r\n\r\n");
+    assert_eq!(response.header("Location"), Some(format!("http://{}/there", site.address)));
 }

@@ -3,7 +3,7 @@
 //! Order of work (behaviour/forwarding.md, Extras): match → limit → preflight → headers and rewrite → mirror → forward. A listener
 //! without policies costs one comparison here.
 
-use std::{collections::BTreeMap, rc::Rc, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, net::SocketAddr, rc::Rc, sync::Arc};
 
 use balance::{Dice, Stickiness, StickyKey, WeightedPools};
 use model::{PolicyId, Weight};
@@ -129,12 +129,18 @@ pub(super) fn find_way<'s>(
         ActionPlan::Forward(forward) => to_pool(service, forward, work, found.captures, connection, head),
         ActionPlan::ToListener(to) => {
             let mut location = Vec::new();
-            to.location(&values(service, connection, head, &found.captures), &mut location);
+            to.location(
+                &values(service, connection, head, &host_of(connection, head), &found.captures),
+                &mut location,
+            );
             redirect(301, &location, work, service, connection, head)
         }
         ActionPlan::ToUrl(to) => {
             let mut location = Vec::new();
-            to.location(&values(service, connection, head, &found.captures), &mut location);
+            to.location(
+                &values(service, connection, head, &host_of(connection, head), &found.captures),
+                &mut location,
+            );
             redirect(to.status, &location, work, service, connection, head)
         }
         ActionPlan::Fixed(fixed) => {
@@ -208,7 +214,8 @@ pub(super) fn rewrite(
     head: &RequestHead<'_>,
 ) -> Result<Rewritten, ()> {
     let Some(plan) = &by.forward.rewrite else { return Ok(Rewritten { host: None, target: None }) };
-    let values = values(service, connection, head, &by.captures);
+    let host = host_of(connection, head);
+    let values = values(service, connection, head, &host, &by.captures);
     let host = plan.host.as_ref().map(|template| {
         let mut host = Vec::new();
         template.expand(&values, &mut host);
@@ -258,16 +265,26 @@ fn answer(answer: PolicyAnswer) -> Way<'static> {
     Way::Answer(Reply::Policy(Box::new(answer)), None)
 }
 
+/// The host that a request is for, without port; where it names none (HTTP/1.0), the address that it reached.
+fn host_of<'h>(connection: &Connection, head: &RequestHead<'h>) -> Cow<'h, [u8]> {
+    match (head.host(), connection.door.address) {
+        (Some(host), _) => Cow::Borrowed(host.host()),
+        (None, SocketAddr::V4(reached)) => Cow::Owned(reached.ip().to_string().into_bytes()),
+        (None, SocketAddr::V6(reached)) => Cow::Owned(format!("[{}]", reached.ip()).into_bytes()),
+    }
+}
+
 /// What the templates' variables stand for.
 fn values<'v>(
     service: &Service,
     connection: &Connection,
     head: &RequestHead<'v>,
+    host: &'v [u8],
     captures: &'v Captures,
 ) -> TemplateValues<'v> {
     TemplateValues {
         protocol: scheme(service),
-        host: head.host().map_or(&b""[..], |host| host.host()),
+        host,
         port: connection.door.address.port(),
         path: head.path(),
         query: head.query().unwrap_or_default(),
