@@ -5,7 +5,7 @@ use std::{cell::RefCell, rc::Rc, sync::Arc};
 use plan::MemberPlan;
 use telemetry::MemberCounters;
 
-use crate::{stream::Stream, worker::Worker};
+use crate::{http2::Links, stream::Stream, worker::Worker};
 
 /// A member of a target in one worker. Lives on over plans while its id and address stay the same, and with it the
 /// connections kept to it.
@@ -14,6 +14,8 @@ pub(crate) struct Member {
     pub(crate) counters: Arc<MemberCounters>,
     /// The newest last; it is taken first, so that those that are not needed grow old.
     idle: RefCell<Vec<Idle>>,
+    /// Connections of HTTP/2, where the pool speaks it.
+    pub(crate) links: Links,
 }
 
 struct Idle {
@@ -23,8 +25,8 @@ struct Idle {
 }
 
 impl Member {
-    pub(crate) fn new(plan: MemberPlan, counters: Arc<MemberCounters>) -> Rc<Self> {
-        Rc::new(Self { plan, counters, idle: RefCell::default() })
+    pub(crate) fn new(worker: &Rc<Worker>, plan: MemberPlan, counters: Arc<MemberCounters>) -> Rc<Self> {
+        Rc::new(Self { plan, counters, idle: RefCell::default(), links: Links::new(worker) })
     }
 
     /// A kept connection that is still silent and open, as far as is known without asking the system.
@@ -52,11 +54,12 @@ impl Member {
     pub(crate) fn sweep(&self, before: u32) -> usize {
         let mut idle = self.idle.borrow_mut();
         idle.retain_mut(|kept| kept.since >= before && kept.stream.is_quiet());
-        idle.len()
+        idle.len() + self.links.sweep(before)
     }
 
     /// Closes all kept connections.
     pub(crate) fn close_idle(&self) {
         self.idle.borrow_mut().clear();
+        self.links.close();
     }
 }

@@ -106,7 +106,7 @@ impl Stream {
     pub(crate) fn is_quiet(&mut self) -> bool {
         match self {
             Self::Plain(tcp) => socket::quiet(tcp),
-            Self::H2(_) => true,
+            Self::H2(stream) => stream.is_quiet(),
         }
     }
 
@@ -123,7 +123,7 @@ impl Stream {
     pub(crate) fn is_connected(&mut self, cx: &mut Context<'_>) -> bool {
         match self {
             Self::Plain(tcp) => socket::is_connected(tcp, cx),
-            Self::H2(_) => true,
+            Self::H2(stream) => stream.is_connected(),
         }
     }
 
@@ -160,11 +160,19 @@ impl Stream {
         }
     }
 
+    /// Whether what came on it is a call of gRPC, so that its errors have to be those of gRPC.
+    pub(crate) fn is_grpc(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::H2(stream) => stream.is_grpc(),
+        }
+    }
+
     /// The round-trip time of the connection below in microseconds, where it is known.
     pub(crate) fn rtt_micros(&self) -> Option<u32> {
         match self {
             Self::Plain(tcp) => rtt_micros(tcp),
-            Self::H2(_) => None,
+            Self::H2(stream) => stream.rtt_micros(),
         }
     }
 

@@ -70,7 +70,7 @@ pub(crate) enum Unserved {
 }
 
 impl Target {
-    pub(crate) fn new(worker: &Worker, shared: Arc<SharedTarget>, former: Option<&Self>) -> Rc<Self> {
+    pub(crate) fn new(worker: &Rc<Worker>, shared: Arc<SharedTarget>, former: Option<&Self>) -> Rc<Self> {
         let plan = &shared.plan;
         let members: Box<[_]> = plan
             .members
@@ -80,7 +80,7 @@ impl Target {
                     former.members.iter().find(|m| m.plan.id == member.id && m.plan.address == member.address)
                 });
                 let counters = || worker.registry.member(plan.id, member.id, worker.index);
-                kept.cloned().unwrap_or_else(|| Member::new(member.clone(), counters()))
+                kept.cloned().unwrap_or_else(|| Member::new(worker, member.clone(), counters()))
             })
             .collect();
         if let Some(former) = former {

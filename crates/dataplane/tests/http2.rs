@@ -319,3 +319,128 @@ fn draining_ends_connections_when_their_streams_have_ended() {
     assert!(rest.windows(9).any(|frame| frame[3] == 7), "a GOAWAY among {rest:?}");
     eventually("nothing is open", || std::net::TcpStream::connect(address).is_err());
 }
+
+#[test]
+fn what_was_meant_for_a_websocket_that_is_refused_is_read_by_nobody() {
+    let member = Member::named("no");
+    let (_rig, address) = serving(&[member.address]);
+    run(async {
+        let mut client = connect(address).await;
+        while !client.is_extended_connect_protocol_enabled() {
+            tokio::task::yield_now().await;
+        }
+        let mut asked = request(Method::CONNECT, "/chat");
+        asked.extensions_mut().insert(Protocol::from_static("websocket"));
+        let (response, mut up) = client.send_request(asked, false).unwrap();
+        up.send_data("GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n".into(), false).unwrap();
+        let (head, body, _) = whole(response).await;
+        assert_eq!((head.status().as_u16(), &body[..]), (200, &b"no"[..]));
+        let (head, ..) = whole(client.send_request(request(Method::GET, "/after"), true).unwrap().0).await;
+        assert_eq!(head.status().as_u16(), 200);
+    });
+    let heads = member.heads.lock().unwrap();
+    let targets: Vec<_> = heads.iter().map(|head| head.split(' ').nth(1).unwrap()).collect();
+    assert_eq!(targets, ["/chat", "/after"]);
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+/// A connection that said its preface, and everything that it hears.
+fn raw(address: SocketAddr) -> (std::net::TcpStream, std::thread::JoinHandle<Vec<u8>>) {
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(rig::PATIENCE)).unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+    stream.write_all(&frame(4, 0, 0, &[])).unwrap();
+    let mut reader = stream.try_clone().unwrap();
+    let heard = std::thread::spawn(move || {
+        let (mut heard, mut piece) = (Vec::new(), [0; 65536]);
+        while let Ok(bytes @ 1..) = reader.read(&mut piece) {
+            heard.extend_from_slice(&piece[..bytes]);
+        }
+        heard
+    });
+    (stream, heard)
+}
+
+/// GET / of http://a, in HPACK's static table.
+const GET: &[u8] = &[0x82, 0x86, 0x84, 0x41, 1, b'a'];
+
+#[test]
+fn floods_end_their_connection_with_a_word_and_hurt_no_other() {
+    let member = Member::named("one");
+    let (_rig, address) = serving(&[member.address]);
+    const CALM: u8 = 11;
+    for (why, calm, flood) in [
+        (
+            "rapid reset",
+            true,
+            &(|n: u32| [frame(1, 5, 2 * n + 1, GET), frame(3, 0, 2 * n + 1, &[0, 0, 0, 8])].concat())
+                as &dyn Fn(u32) -> Vec<u8>,
+        ),
+        // A window that is opened by nothing is an error of the stream, which we reset.
+        ("resets that we are brought to make", false, &|n| {
+            [frame(1, 4, 2 * n + 1, GET), frame(8, 0, 2 * n + 1, &[0; 4])].concat()
+        }),
+        ("settings", true, &|_| frame(4, 0, 0, &[0, 4, 0, 1, 0, 0])),
+        ("empty data", true, &|n| match n {
+            0 => frame(1, 4, 1, &[&[0x83], &GET[1..]].concat()),
+            _ => frame(0, 0, 1, &[]),
+        }),
+        ("continuations", true, &|n| match n {
+            0 => frame(1, 0, 1, GET),
+            _ => frame(9, 0, 1, &[0x40, 1, b'x', 1, b'y']),
+        }),
+        ("windows", true, &|_| frame(8, 0, 0, &[0, 0, 0, 1])),
+        ("a header list without end", false, &|n| match n {
+            0 => frame(1, 0, 1, GET),
+            _ => frame(9, 0, 1, &[&[0x40, 1, b'x', 0x7f, 0x81, 0x7d][..], &[b'y'; 16256]].concat()),
+        }),
+    ] {
+        let (mut stream, heard) = raw(address);
+        let sent = (0..200_000).take_while(|n| stream.write_all(&flood(*n)).is_ok()).count();
+        assert!(sent < 200_000, "{why}: all was taken");
+        let heard = heard.join().unwrap();
+        let goaway = heard.windows(17).rfind(|frame| frame[..4] == [0, 0, 8, 7] && frame[4] == 0);
+        if let Some(goaway) = goaway {
+            assert!(!calm || goaway[16] == CALM, "{why}: code {}", goaway[16]);
+        }
+    }
+    run(async {
+        let mut client = connect(address).await;
+        let (head, ..) = whole(client.send_request(request(Method::GET, "/"), true).unwrap().0).await;
+        assert_eq!(head.status().as_u16(), 200);
+    });
+}
+
+#[test]
+fn a_request_that_names_its_host_by_a_field_alone_is_served() {
+    let member = Member::named("one");
+    let (_rig, address) = serving(&[member.address]);
+    let (mut stream, heard) = raw(address);
+    stream.write_all(&frame(1, 5, 1, &[0x82, 0x86, 0x84, 0x66, 1, b'b'])).unwrap();
+    eventually("the request came", || !member.heads.lock().unwrap().is_empty());
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let heard = heard.join().unwrap();
+    assert!(heard.windows(3).any(|bytes| bytes == b"one"), "{heard:?}");
+    assert!(member.heads.lock().unwrap()[0].contains("Host: b\r\n"));
+}
+
+#[test]
+fn an_idle_connection_is_told_before_it_ends() {
+    let member = Member::named("one");
+    let address = free_address();
+    let mut listener = with_http(http_listener(address, &[member.address]), |http| http.http2 = true);
+    listener.idle_timeout = Duration::from_millis(200);
+    listener = with_http(listener, |http| http.request_timeout = Duration::from_millis(200));
+    let _rig = Rig::serving(listener);
+    let (mut stream, heard) = raw(address);
+    stream.write_all(&frame(1, 5, 1, GET)).unwrap();
+    let heard = heard.join().unwrap();
+    assert!(heard.windows(9).any(|frame| frame[..5] == [0, 0, 8, 7, 0]), "a GOAWAY among {heard:?}");
+}

@@ -115,6 +115,16 @@ pub(super) async fn send(mut connection: Connection, mut own: Box<Own>) -> Optio
         if let Some(code) = own.router_code {
             lines.push(b"x-router-code", code.as_bytes()).ok()?;
         }
+        let grpc = match &own.reply {
+            Reply::Own(answer) if connection.client.is_grpc() => Some(grpc_status(*answer)),
+            Reply::Own(_) | Reply::Policy(_) => None,
+        };
+        let status = if grpc.is_some() { 200 } else { status };
+        if let Some((code, message)) = grpc {
+            lines.push(b"grpc-status", code).ok()?;
+            lines.push(b"grpc-message", message).ok()?;
+            body = AnswerBody::Bytes { content_type: b"application/grpc", bytes: b"" };
+        }
         let answer = Answer {
             status,
             lines: &lines,
@@ -158,6 +168,22 @@ pub(super) async fn send(mut connection: Connection, mut own: Box<Own>) -> Optio
         return Some(connection);
     }
     linger(connection).await
+}
+
+/// An answer as a client of gRPC understands it: a status that is all of the answer (gRPC over HTTP/2, "Trailers-Only"), of the
+/// codes of grpc-status.
+fn grpc_status(answer: OwnAnswer) -> (&'static [u8], &'static [u8]) {
+    match answer {
+        OwnAnswer::RequestTimeout => (b"4", b"the request did not come in time"),
+        OwnAnswer::GatewayTimeout => (b"4", b"the member did not answer in time"),
+        OwnAnswer::BodyTooLong | OwnAnswer::UriTooLong => (b"8", b"the request is too long"),
+        OwnAnswer::NotImplemented => (b"12", b"not implemented"),
+        OwnAnswer::BadRequest | OwnAnswer::ExpectationFailed | OwnAnswer::VersionNotSupported => {
+            (b"13", b"the request is malformed")
+        }
+        OwnAnswer::NotFound | OwnAnswer::Unavailable => (b"14", b"no member is available"),
+        OwnAnswer::BadGateway => (b"14", b"no member could be reached, or it broke off"),
+    }
 }
 
 /// Closes after an answer to a request that was not read to its end. Closing at once would reset the connection, and the

@@ -1,194 +1,261 @@
-//! What is between the h2 crate and the bytes: it counts frames that cost us work and move nothing.
+//! Floods: frames that cost us work and bring none about.
 //!
-//! The h2 crate bounds header blocks (CONTINUATION), streams reset before they are looked at, and small DATA frames by itself.
-//! Counted here is what is left: PING, SETTINGS, PRIORITY, RST_STREAM, WINDOW_UPDATE, and frames without content.
+//! The h2 crate bounds CONTINUATION frames of one block, the length of a header list, data in tiny or empty frames, streams that
+//! were reset before they were looked at, and resets for errors that it found. What it lets pass is counted here, on the frames'
+//! headers, in both directions: a reset costs the same whoever made it (a client can bring us to make them). Each kind has a
+//! credit that time and honest work restore.
+//!
+//! Source: CVE-2019-9511 to 9518, CVE-2023-44487 (rapid reset), CVE-2024-27316 (CONTINUATION), CVE-2025-8671 (resets made by us).
 
-use std::{
-    io::{self, IoSlice},
-    pin::Pin,
-    task::{Context, Poll, ready},
-    time::{Duration, Instant},
-};
-
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-use crate::stream::Stream;
-
-/// A client's connection as the h2 crate wants it.
-pub(super) struct Guarded {
-    stream: Stream,
-    frames: FrameCount,
+/// Counts the frames of one connection.
+pub(super) struct Guard {
+    received: Scan,
+    sent: Scan,
+    /// When credit was restored last, in ticks.
+    restored: u32,
+    resets: Credit,
+    control: Credit,
+    windows: Credit,
+    flood: Option<Flood>,
+    /// Whether a request or data moved since this was asked last.
+    worked: bool,
 }
 
-impl Guarded {
-    pub(super) fn new(stream: Stream) -> Self {
-        Self { stream, frames: FrameCount::new() }
+/// Which kind of frames came too often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flood {
+    Resets,
+    /// SETTINGS, PING, PRIORITY, frames of no known kind, empty frames.
+    Control,
+    Windows,
+}
+
+struct Credit {
+    left: u32,
+    most: u32,
+    /// Restored each tick.
+    each_tick: u32,
+}
+
+impl Credit {
+    const fn new(most: u32, each_tick: u32) -> Self {
+        Self { left: most, most, each_tick }
+    }
+
+    fn restore(&mut self, by: u32) {
+        self.left = self.left.saturating_add(by).min(self.most);
+    }
+
+    /// False when there is none left.
+    fn spend(&mut self) -> bool {
+        let enough = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        enough
     }
 }
 
-impl AsyncRead for Guarded {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let free = buffer.initialize_unfilled();
-        if free.is_empty() {
-            return Poll::Ready(Ok(()));
+impl Guard {
+    pub(super) fn new(now: u32) -> Self {
+        Self {
+            received: Scan::after(PREFACE_BYTES),
+            sent: Scan::after(0),
+            restored: now,
+            // 256 at once, 100 a second.
+            resets: Credit::new(256, 10),
+            // 1,024 at once, 200 a second; what measures round trips by PING does so while data goes.
+            control: Credit::new(1024, 20),
+            windows: Credit::new(4096, 400),
+            flood: None,
+            worked: false,
         }
-        let bytes = ready!(self.stream.poll_read(cx, free))?;
-        let fine = self.frames.see(&free[..bytes]);
-        buffer.advance(bytes);
-        match fine {
-            true => Poll::Ready(Ok(())),
-            false => Poll::Ready(Err(io::Error::other("too many frames that move nothing"))),
-        }
-    }
-}
-
-impl AsyncWrite for Guarded {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
     }
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        loop {
-            let written = self.stream.write(pieces)?;
-            if written > 0 || pieces.iter().all(|piece| piece.is_empty()) {
-                return Poll::Ready(Ok(written));
+    /// Looks at what came.
+    pub(super) fn received(&mut self, now: u32, mut bytes: &[u8]) {
+        self.restore(now);
+        while let Some(frame) = self.received.next(&mut bytes) {
+            let enough = match frame.kind {
+                DATA | HEADERS if frame.length > 0 || frame.flags & END_STREAM != 0 => {
+                    self.worked = true;
+                    self.control.restore(1);
+                    true
+                }
+                RST_STREAM => self.resets.spend(),
+                WINDOW_UPDATE => self.windows.spend(),
+                _ => self.control.spend(),
+            };
+            if !enough && self.flood.is_none() {
+                self.flood = Some(match frame.kind {
+                    RST_STREAM => Flood::Resets,
+                    WINDOW_UPDATE => Flood::Windows,
+                    _ => Flood::Control,
+                });
             }
-            ready!(self.stream.poll_writable(cx))?;
         }
     }
 
-    fn is_write_vectored(&self) -> bool {
-        true
+    /// Looks at what goes out.
+    pub(super) fn sent(&mut self, now: u32, mut bytes: &[u8]) {
+        self.restore(now);
+        while let Some(frame) = self.sent.next(&mut bytes) {
+            match frame.kind {
+                DATA | HEADERS => {
+                    self.worked = true;
+                    self.control.restore(1);
+                    self.windows.restore(4);
+                }
+                // A reset without an error ends an upload that nobody needs; the client did nothing for it.
+                RST_STREAM if frame.code != NO_ERROR && !self.resets.spend() => {
+                    self.flood.get_or_insert(Flood::Resets);
+                }
+                _ => {}
+            }
+        }
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.poll_flush(cx)
+    /// What there was too much of.
+    pub(super) fn flood(&self) -> Option<Flood> {
+        self.flood
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.stream.poll_flush(cx))?;
-        self.stream.finish();
-        Poll::Ready(Ok(()))
+    /// Whether a request or data moved since this was asked last.
+    pub(super) fn take_worked(&mut self) -> bool {
+        std::mem::take(&mut self.worked)
+    }
+
+    fn restore(&mut self, now: u32) {
+        let ticks = now.saturating_sub(self.restored);
+        if ticks > 0 {
+            self.restored = now;
+            for credit in [&mut self.resets, &mut self.control, &mut self.windows] {
+                credit.restore(credit.each_tick.saturating_mul(ticks));
+            }
+        }
     }
 }
 
-/// Frames that move nothing, allowed per [`WINDOW`] beyond those that moving something brings along.
-const IDLE_FRAMES_MAX: u32 = 2_000;
-const WINDOW: Duration = Duration::from_secs(10);
-/// Each frame with content pays for so many without.
-const CREDIT: u32 = 4;
-
-/// Looks at the headers of frames as they pass (RFC 9113 section 4.1).
-struct FrameCount {
-    /// The header that is being read, and how much of it is there.
-    header: [u8; FRAME_HEADER_BYTES],
+/// Finds the frames in a stream of bytes.
+struct Scan {
+    header: [u8; FRAME_BYTES + CODE_BYTES],
     have: usize,
-    /// Bytes to pass before the next header: first the preface.
     skip: usize,
-    idle: u32,
-    since: Instant,
 }
 
-const FRAME_HEADER_BYTES: usize = 9;
-const PREFACE_BYTES: usize = 24;
+/// What is looked at of a frame.
+struct Frame {
+    length: u32,
+    kind: u8,
+    flags: u8,
+    /// Of RST_STREAM.
+    code: u32,
+}
 
-impl FrameCount {
-    fn new() -> Self {
-        Self { header: [0; FRAME_HEADER_BYTES], have: 0, skip: PREFACE_BYTES, idle: 0, since: Instant::now() }
+impl Scan {
+    fn after(skip: usize) -> Self {
+        Self { header: [0; FRAME_BYTES + CODE_BYTES], have: 0, skip }
     }
 
-    /// Whether what came may be put up with.
-    fn see(&mut self, mut bytes: &[u8]) -> bool {
-        while !bytes.is_empty() {
-            if self.skip > 0 {
-                let passed = self.skip.min(bytes.len());
-                self.skip -= passed;
-                bytes = &bytes[passed..];
-                continue;
-            }
-            let taken = (FRAME_HEADER_BYTES - self.have).min(bytes.len());
+    /// The next frame whose header is whole; none: the bytes are used up.
+    fn next(&mut self, bytes: &mut &[u8]) -> Option<Frame> {
+        let skipped = self.skip.min(bytes.len());
+        self.skip -= skipped;
+        *bytes = &bytes[skipped..];
+        loop {
+            let needed = match self.header {
+                [0, 0, 4, RST_STREAM, ..] if self.have >= FRAME_BYTES => FRAME_BYTES + CODE_BYTES,
+                _ => FRAME_BYTES,
+            };
+            let taken = (needed - self.have).min(bytes.len());
             self.header[self.have..self.have + taken].copy_from_slice(&bytes[..taken]);
             self.have += taken;
-            bytes = &bytes[taken..];
-            if self.have == FRAME_HEADER_BYTES {
-                self.have = 0;
-                let [a, b, c, kind, flags, ..] = self.header;
-                self.skip = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
-                if !self.count(kind, flags) {
-                    return false;
-                }
+            *bytes = &bytes[taken..];
+            if self.have < needed {
+                return None;
             }
+            let [a, b, c, kind, flags, _, _, _, _, code @ ..] = self.header;
+            let length = u32::from_be_bytes([0, a, b, c]);
+            if self.have == FRAME_BYTES && kind == RST_STREAM && length == CODE_BYTES as u32 {
+                continue;
+            }
+            let code = if self.have > FRAME_BYTES { u32::from_be_bytes(code) } else { 0 };
+            self.skip = length as usize - (self.have - FRAME_BYTES);
+            self.have = 0;
+            return Some(Frame { length, kind, flags, code });
         }
-        true
-    }
-
-    fn count(&mut self, kind: u8, flags: u8) -> bool {
-        const DATA: u8 = 0;
-        const HEADERS: u8 = 1;
-        const CONTINUATION: u8 = 9;
-        let ends_something = flags & 0x5 != 0;
-        let moves = match kind {
-            DATA | HEADERS | CONTINUATION => self.skip > 0 || ends_something,
-            _ => false,
-        };
-        if moves {
-            self.idle = self.idle.saturating_sub(CREDIT);
-            return true;
-        }
-        self.idle += 1;
-        if self.idle <= IDLE_FRAMES_MAX {
-            return true;
-        }
-        // Many over a long time are no flood.
-        let fine = self.since.elapsed() >= WINDOW;
-        (self.idle, self.since) = (0, Instant::now());
-        fine
     }
 }
+
+const PREFACE_BYTES: usize = 24;
+const FRAME_BYTES: usize = 9;
+const CODE_BYTES: usize = 4;
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const WINDOW_UPDATE: u8 = 8;
+const END_STREAM: u8 = 1;
+const NO_ERROR: u32 = 0;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
-        let mut frame = vec![0, (payload.len() >> 8) as u8, payload.len() as u8, kind, flags, 0, 0, 0, 1];
-        frame.extend_from_slice(payload);
+        let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
+        frame.extend([kind, flags, 0, 0, 0, 1]);
+        frame.extend(payload);
         frame
     }
 
-    fn seen(frames: impl Iterator<Item = Vec<u8>>, piece: usize) -> bool {
-        let bytes: Vec<u8> = [0; PREFACE_BYTES].into_iter().chain(frames.flatten()).collect();
-        let mut count = FrameCount::new();
-        bytes.chunks(piece).all(|piece| count.see(piece))
+    fn frames_until_flood(frames: &[Vec<u8>], most: usize) -> Option<usize> {
+        let mut guard = Guard::new(0);
+        guard.received(0, &[0; PREFACE_BYTES]);
+        (0..most).find(|_| {
+            frames.iter().for_each(|frame| guard.received(0, frame));
+            guard.flood().is_some()
+        })
     }
 
     #[test]
-    fn floods_are_seen_in_whatever_pieces_they_come_and_work_is_not_taken_for_one() {
-        for piece in [1, 7, 16384] {
-            for (why, kind, payload) in [
-                ("PING", 6, &[0; 8][..]),
-                ("SETTINGS", 4, &[]),
-                ("RST_STREAM", 3, &[0; 4]),
-                ("PRIORITY", 2, &[0; 5]),
-                ("empty DATA", 0, &[]),
-                ("WINDOW_UPDATE", 8, &[0; 4]),
-            ] {
-                assert!(seen((0..1000).map(|_| frame(kind, 0, payload)), piece), "a few of {why}");
-                assert!(!seen((0..10_000).map(|_| frame(kind, 0, payload)), piece), "a flood of {why}");
-            }
-            let work = (0..20_000).map(|n| if n % 3 == 0 { frame(1, 5, b"x") } else { frame(8, 0, &[0; 4]) });
-            assert!(seen(work, piece), "requests, each with two updates of windows");
-            let body =
-                (0..20_000).map(|n| if n % 2 == 0 { frame(0, 0, &[1; 100]) } else { frame(6, 0, &[0; 8]) });
-            assert!(seen(body, piece), "a body with pings");
+    fn each_flood_is_found_and_honest_work_is_none() {
+        let headers = frame(HEADERS, 5, b"xyz");
+        for (why, frames, found) in [
+            ("rapid reset", vec![headers.clone(), frame(RST_STREAM, 0, &[0, 0, 0, 8])], Some(256)),
+            ("settings", vec![frame(4, 0, &[0; 6])], Some(1024)),
+            ("pings", vec![frame(6, 0, &[0; 8])], Some(1024)),
+            ("priorities", vec![frame(2, 0, &[0; 5])], Some(1024)),
+            ("frames of no known kind", vec![frame(200, 0, b"")], Some(1024)),
+            ("empty data", vec![frame(DATA, 0, b"")], Some(1024)),
+            ("continuations", vec![frame(9, 0, b"x")], Some(1024)),
+            ("windows", vec![frame(WINDOW_UPDATE, 0, &[0, 0, 0, 1])], Some(4096)),
+            ("requests", vec![headers.clone()], None),
+            ("a ping for each request", vec![headers, frame(6, 0, &[0; 8])], None),
+        ] {
+            assert_eq!(frames_until_flood(&frames, 10_000), found, "{why}");
+        }
+    }
+
+    #[test]
+    fn resets_that_we_make_count_but_for_those_without_an_error() {
+        for (code, floods) in [(1, true), (0, false)] {
+            let mut guard = Guard::new(0);
+            (0..300).for_each(|_| guard.sent(0, &frame(RST_STREAM, 0, &[0, 0, 0, code])));
+            assert_eq!(guard.flood().is_some(), floods, "code {code}");
+        }
+    }
+
+    #[test]
+    fn frames_are_found_however_the_bytes_are_cut_and_time_restores_credit() {
+        let mut bytes = vec![0; PREFACE_BYTES];
+        (0..20).for_each(|_| {
+            bytes.extend(frame(DATA, 0, &[3; 70]));
+            bytes.extend(frame(RST_STREAM, 0, &[0, 0, 0, 8]));
+        });
+        for cut in 1..40 {
+            let mut guard = Guard::new(0);
+            bytes.chunks(cut).for_each(|bytes| guard.received(0, bytes));
+            assert_eq!(guard.resets.left, 236, "cut every {cut}");
+            guard.received(1, b"");
+            assert_eq!(guard.resets.left, 246);
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::{io::IoSlice, net::SocketAddr, rc::Rc};
 
 use balance::MemberIndex;
+use model::PoolProtocol;
 use telemetry::{Attempt, OwnAnswer};
 
 use super::{Ended, Exchange, UpState};
@@ -131,13 +132,19 @@ pub(super) fn open(
         if let Some(log) = log {
             log.attempt(work.target().id().pool, member.plan.address);
         }
-        let opened = Stream::connect(member.plan.address).and_then(|mut stream| {
+        let begun = match target.shared.plan.protocol {
+            PoolProtocol::Grpc => member.links.open(member.plan.address),
+            PoolProtocol::Tcp | PoolProtocol::Http | PoolProtocol::Https => {
+                Stream::connect(member.plan.address).map(|stream| (stream, true))
+            }
+        };
+        let opened = begun.and_then(|(mut stream, is_new)| {
             stream.send_at_once();
-            stream.write_at_once(pieces).map(|written| (stream, written))
+            stream.write_at_once(pieces).map(|written| (stream, written, is_new))
         });
         match opened {
-            Ok((stream, written)) => {
-                member.counters.connections.inc();
+            Ok((stream, written, is_new)) => {
+                member.counters.connections.add(is_new.into());
                 let state = State { connecting: written == 0, kept: false, sent: written > 0 };
                 return Ok(Opened { work, stream, written, state });
             }
