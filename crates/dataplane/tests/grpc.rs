@@ -283,3 +283,25 @@ fn a_call_that_is_given_up_is_given_up_at_the_member() {
     });
     assert_eq!(member.connections.load(SeqCst), 1);
 }
+
+#[test]
+fn a_connection_on_which_nothing_is_answered_gets_no_further_calls() {
+    let member = GrpcMember::start(100);
+    let (_rig, address) = serving(&[member.address]);
+    run(async {
+        let mut client = connect(address).await;
+        let silent: Vec<_> = (0..3)
+            .map(|_| {
+                let (response, mut up) = client.send_request(call("/silent"), false).unwrap();
+                up.send_data(Bytes::new(), true).unwrap();
+                response
+            })
+            .collect();
+        for response in silent {
+            assert_eq!(response.await.unwrap().headers()["grpc-status"], "4");
+        }
+        assert_eq!(member.connections.load(SeqCst), 1);
+        unary(&mut client, "/a", b"x").await;
+    });
+    assert_eq!(member.connections.load(SeqCst), 2);
+}

@@ -444,3 +444,32 @@ fn an_idle_connection_is_told_before_it_ends() {
     let heard = heard.join().unwrap();
     assert!(heard.windows(9).any(|frame| frame[..5] == [0, 0, 8, 7, 0]), "a GOAWAY among {heard:?}");
 }
+
+#[test]
+fn a_window_that_stays_shut_holds_nothing_for_longer_than_the_response_timeout() {
+    let ended = Arc::new(Mutex::new(false));
+    let seen = ended.clone();
+    let member = Member::start(move |mut stream| {
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        rig::Request::read(&mut reader).unwrap();
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+        while stream.write_all(&[7; 65536]).is_ok() {}
+        *seen.lock().unwrap() = true;
+    });
+    let address = free_address();
+    let _rig = Rig::serving(with_http(http_listener(address, &[member.address]), |http| {
+        http.http2 = true;
+        http.response_timeout = Duration::from_millis(300);
+    }));
+    let (mut stream, heard) = raw(address);
+    // No stream gets a window, and PINGs show a client that lives.
+    stream.write_all(&frame(4, 0, 0, &[0, 4, 0, 0, 0, 0])).unwrap();
+    stream.write_all(&frame(1, 5, 1, GET)).unwrap();
+    eventually("the member is freed", || {
+        let _ = stream.write_all(&frame(6, 0, 0, &[0; 8]));
+        *ended.lock().unwrap()
+    });
+    stream.shutdown(std::net::Shutdown::Both).unwrap();
+    let heard = heard.join().unwrap();
+    assert!(heard.windows(9).any(|frame| frame == [0, 0, 4, 3, 0, 0, 0, 0, 1]), "a reset of the stream");
+}

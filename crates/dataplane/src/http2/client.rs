@@ -39,6 +39,12 @@ const SEND_BYTES_MAX: usize = 256 << 10;
 /// Streams that are begun before a member said how many it allows.
 const STREAMS_AT_FIRST: usize = 100;
 
+/// How long a connection may be in the making before another one is begun in its place, in ticks.
+const CONNECTING_TICKS_MAX: u32 = 50;
+
+/// Streams in a row that end without a word of the member before a connection is given up.
+const UNANSWERED_MAX: u32 = 3;
+
 /// The connections of one worker to one member.
 pub(crate) struct Links {
     worker: Weak<Worker>,
@@ -63,6 +69,7 @@ impl Links {
     pub(crate) fn open(&self, address: SocketAddr) -> io::Result<(Stream, bool)> {
         let worker = self.worker.upgrade().ok_or(io::ErrorKind::NotConnected)?;
         let mut links = self.links.borrow_mut();
+        links.iter().filter(|link| link.is_overdue()).for_each(|link| link.close());
         links.retain(|link| link.is_usable());
         let (link, is_new) = match links.iter().find(|link| link.has_room()) {
             Some(link) => (link.clone(), false),
@@ -101,6 +108,10 @@ pub(super) struct Link {
     streams_max: Rc<Cell<usize>>,
     /// When a stream began or ended last, in ticks.
     used: Cell<u32>,
+    /// When it was begun, in ticks.
+    begun: u32,
+    /// Streams in a row that ended before the member said anything.
+    unanswered: Cell<u32>,
     /// The task that drives it.
     driver: RefCell<Option<Waker>>,
 }
@@ -127,6 +138,8 @@ impl Link {
             streams: Cell::new(0),
             streams_max,
             used: Cell::new(worker.table.now()),
+            begun: worker.table.now(),
+            unanswered: Cell::new(0),
             driver: RefCell::default(),
         });
         tokio::task::spawn_local(drive(link.clone(), stream));
@@ -180,6 +193,21 @@ impl Link {
         }
     }
 
+    /// Notes whether the member said anything on a stream. After some on which it did not, new ones go to another connection: this
+    /// one may lead nowhere, which only time would show.
+    pub(super) fn note_answer(&self, came: bool) {
+        self.unanswered.set(if came { 0 } else { self.unanswered.get() + 1 });
+        if self.unanswered.get() >= UNANSWERED_MAX {
+            self.close();
+        }
+    }
+
+    /// Whether it is being made for so long that another try is better.
+    fn is_overdue(&self) -> bool {
+        let age = self.worker.table.now().saturating_sub(self.begun);
+        matches!(*self.state.borrow(), State::Connecting(_)) && age > CONNECTING_TICKS_MAX
+    }
+
     fn is_usable(&self) -> bool {
         !matches!(*self.state.borrow(), State::Closed)
     }
@@ -211,6 +239,10 @@ async fn drive(link: Rc<Link>, mut stream: Stream) {
     {
         return link.close();
     }
+    if !link.is_usable() {
+        // It was given up meanwhile.
+        return;
+    }
     let socket = Socket::new(worker, stream, false);
     let made = Builder::new()
         .enable_push(false)
@@ -222,6 +254,9 @@ async fn drive(link: Rc<Link>, mut stream: Stream) {
         .handshake::<_, Bytes>(socket.transport())
         .await;
     let Ok((requests, mut connection)) = made else { return link.close() };
+    if !link.is_usable() {
+        return;
+    }
     link.set_state(State::Ready(requests));
     poll_fn(|cx| poll_link(&link, &socket, &mut connection, cx)).await;
     link.close();
@@ -242,7 +277,8 @@ fn poll_link(
         Poll::Ready(Ok(())) => true,
         Poll::Pending => false,
     };
-    link.streams_max.set(connection.max_concurrent_send_streams());
+    // A member that allows none for a while makes calls wait, not connections multiply.
+    link.streams_max.set(connection.max_concurrent_send_streams().max(1));
     let sent = socket.poll_send(cx);
     match over || matches!(sent, Poll::Ready(Err(_))) {
         true => Poll::Ready(()),

@@ -78,13 +78,14 @@ impl H2Stream {
 
     /// See [`crate::stream::Stream::poll_read`].
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        if let Role::Client { response: waiting, head_only, .. } = &mut self.role {
+        if let Role::Client { response: waiting, head_only, link } = &mut self.role {
             match waiting {
                 None if self.outgoing.is_at_head() => return Poll::Pending,
                 None => {}
                 Some(response) => {
                     let response = ready!(std::pin::Pin::new(response).poll(cx)).map_err(broken)?;
                     *waiting = None;
+                    link.note_answer(true);
                     self.incoming = say_response(self.worker.buffers.keep(b""), response, *head_only)?;
                 }
             }
@@ -210,7 +211,12 @@ impl Drop for H2Stream {
         }
         match &self.role {
             Role::Server { session, .. } => session.end(),
-            Role::Client { link, .. } => link.end(),
+            Role::Client { link, response, .. } => {
+                link.end();
+                if response.is_some() {
+                    link.note_answer(false);
+                }
+            }
         }
     }
 }
