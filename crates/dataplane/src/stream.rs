@@ -176,6 +176,14 @@ impl Stream {
         }
     }
 
+    /// Whether it is a stream of an HTTP/2 connection.
+    pub(crate) fn is_http2(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::H2(_) => true,
+        }
+    }
+
     /// What is known of the client's TLS below; none: it speaks in clear.
     #[inline]
     pub(crate) fn client_tls(&self) -> Option<&ClientTls> {

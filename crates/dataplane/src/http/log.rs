@@ -193,6 +193,7 @@ pub(super) fn write(
             host: draft.word(Word::Host),
             target: draft.word(Word::Target),
             version: match draft.version {
+                _ if client.is_http2() => "HTTP/2.0",
                 Version::Http10 => "HTTP/1.0",
                 Version::Http11 => "HTTP/1.1",
             },

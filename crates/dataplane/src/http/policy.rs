@@ -47,7 +47,9 @@ impl PolicyWork {
             let weight = |share: u32| Weight::try_from(i64::from(share)).unwrap_or(Weight::MAX);
             pools = WeightedPools::new(forward.pools.iter().map(|pool| weight(pool.share)));
             stickiness = forward.stickiness.map(|_| {
-                let id = |target: usize| listener.targets[target].id.pool.uuid().into_bytes();
+                let id = |target: usize| {
+                    listener.targets.get(target).map_or([0; 16], |target| target.id.pool.uuid().into_bytes())
+                };
                 let members = forward.pools.iter().map(|pool| (id(pool.target), weight(pool.share)));
                 Stickiness::new(key, policy.id.uuid().into_bytes(), members)
             });

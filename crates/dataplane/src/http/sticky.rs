@@ -13,7 +13,7 @@ use std::{
 };
 
 use balance::{MemberIndex, StickyKey};
-use model::pool;
+use model::{PoolProtocol, pool};
 use plan::TargetPlan;
 use wire::{
     cookie::{self, Rewritten, affinity},
@@ -44,7 +44,11 @@ pub(super) struct Stuck {
 impl Sticky {
     /// The stickiness of a target that has one.
     pub(crate) fn new(plan: &TargetPlan, key: &StickyKey) -> Option<Self> {
-        let by = plan.stickiness.clone()?;
+        let mut by = plan.stickiness.clone()?;
+        if let (PoolProtocol::Tcp, pool::Stickiness::HttpCookie { minutes }) = (plan.protocol, &by) {
+            // Where there are no cookies, every kind counts as that by address (behaviour/features.md section 6).
+            by = pool::Stickiness::SourceIp { minutes: *minutes };
+        }
         let members = plan.members.iter().map(|member| (member.id.uuid().into_bytes(), member.weight));
         Some(Self { values: balance::Stickiness::new(key, plan.id.pool.uuid().into_bytes(), members), by })
     }
