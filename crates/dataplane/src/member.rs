@@ -1,7 +1,8 @@
 //! A member at work in one worker: its counters and the idle connections kept to it.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc};
+use std::{cell::RefCell, io, rc::Rc, sync::Arc};
 
+use model::PoolProtocol;
 use plan::MemberPlan;
 use telemetry::MemberCounters;
 
@@ -27,6 +28,16 @@ struct Idle {
 impl Member {
     pub(crate) fn new(worker: &Rc<Worker>, plan: MemberPlan, counters: Arc<MemberCounters>) -> Rc<Self> {
         Rc::new(Self { plan, counters, idle: RefCell::default(), links: Links::new(worker) })
+    }
+
+    /// Begins something to speak to it on, in the pool's protocol; whether a connection was made for it.
+    pub(crate) fn open(&self, protocol: PoolProtocol) -> io::Result<(Stream, bool)> {
+        match protocol {
+            PoolProtocol::Grpc => self.links.open(self.plan.address),
+            PoolProtocol::Tcp | PoolProtocol::Http | PoolProtocol::Https => {
+                Stream::connect(self.plan.address).map(|stream| (stream, true))
+            }
+        }
     }
 
     /// A kept connection that is still silent and open, as far as is known without asking the system.

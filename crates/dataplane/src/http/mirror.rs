@@ -101,7 +101,11 @@ impl Copy {
             let fresh = kept.is_none();
             let stream = match kept.take() {
                 Some(stream) => Ok(stream),
-                None => Stream::connect(member.plan.address).inspect(|_| member.counters.connections.inc()),
+                None => member.open(self.target.shared.plan.protocol).map(|(mut stream, is_new)| {
+                    stream.send_at_once();
+                    member.counters.connections.add(is_new.into());
+                    stream
+                }),
             };
             let Ok(mut stream) = stream else {
                 member.counters.record(Attempt::ConnectFailed);

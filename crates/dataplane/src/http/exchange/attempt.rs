@@ -3,7 +3,6 @@
 use std::{io::IoSlice, net::SocketAddr, rc::Rc};
 
 use balance::MemberIndex;
-use model::PoolProtocol;
 use telemetry::{Attempt, OwnAnswer};
 
 use super::{Ended, Exchange, UpState};
@@ -132,13 +131,7 @@ pub(super) fn open(
         if let Some(log) = log {
             log.attempt(work.target().id().pool, member.plan.address);
         }
-        let begun = match target.shared.plan.protocol {
-            PoolProtocol::Grpc => member.links.open(member.plan.address),
-            PoolProtocol::Tcp | PoolProtocol::Http | PoolProtocol::Https => {
-                Stream::connect(member.plan.address).map(|stream| (stream, true))
-            }
-        };
-        let opened = begun.and_then(|(mut stream, is_new)| {
+        let opened = member.open(target.shared.plan.protocol).and_then(|(mut stream, is_new)| {
             stream.send_at_once();
             stream.write_at_once(pieces).map(|written| (stream, written, is_new))
         });
