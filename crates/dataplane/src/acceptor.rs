@@ -142,6 +142,9 @@ fn begin(door: &Rc<Door>, stream: TcpStream, peer: SocketAddr) {
     }
     service.counters.connections.inc();
     match &service.plan.service {
+        ServicePlan::Http(_) if service.plan.tls.is_some() => {
+            drop(tokio::task::spawn_local(http::serve_secured(door.clone(), stream, peer)));
+        }
         // Over TLS this is agreed on; in clear it is only for plans made by hand.
         ServicePlan::Http(http) if http.http2 => {
             let seat = Seat::take(&door.worker.table, door.slot.group());

@@ -10,7 +10,7 @@ use std::{
 
 use imbl::ordmap::DiffItem;
 use model::{ListenerId, PolicyId, TargetId, Timestamp};
-use plan::{ListenerPlan, Plan, ServicePlan, TargetPlan};
+use plan::{ListenerPlan, Plan, ServicePlan, TargetPlan, TlsPlan};
 use telemetry::Registry;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -20,6 +20,7 @@ use crate::{
     limits::{Limits, PolicyLimit},
     probe,
     target::SharedTarget,
+    tls::Terms,
     worker::{self, Change},
 };
 
@@ -56,6 +57,7 @@ struct InForce {
     bound: BTreeSet<SocketAddr>,
     targets: Targets,
     limiters: Limiters,
+    tls: Option<Arc<Terms>>,
     fault: Option<String>,
 }
 
@@ -197,8 +199,8 @@ impl Dataplane {
         gone: &mut Vec<Gone>,
     ) {
         let former = state.listeners.remove(&plan.id);
-        let (mut bound, former_targets, former_limiters) =
-            former.map(|f| (f.bound, f.targets, f.limiters)).unwrap_or_default();
+        let (mut bound, former_targets, former_limiters, former_tls) =
+            former.map(|f| (f.bound, f.targets, f.limiters, f.tls)).unwrap_or_default();
 
         let wanted: BTreeSet<SocketAddr> = plan.endpoints.iter().map(|endpoint| endpoint.address).collect();
         let closed: Vec<SocketAddr> = bound.difference(&wanted).copied().collect();
@@ -209,6 +211,8 @@ impl Dataplane {
                 Err(error) => fault = Some(error.to_string()),
             }
         }
+        let (tls, unfit) = terms(plan.tls.as_ref(), former_tls);
+        fault = plan.faults.first().cloned().or(unfit).or(fault);
         bound.retain(|address| wanted.contains(address));
         bound.extend(opened.iter().map(|(address, _)| *address));
 
@@ -255,9 +259,10 @@ impl Dataplane {
                 .collect();
             let targets = targets.values().cloned().collect();
             let (plan, limiters, closed) = (plan.clone(), limiters.clone(), closed.clone());
-            changes.push(Change::Listener { plan, targets, limiters, opened, closed });
+            let tls = tls.clone();
+            changes.push(Change::Listener { plan, targets, limiters, tls, opened, closed });
         }
-        state.listeners.insert(plan.id, InForce { bound, targets, limiters, fault });
+        state.listeners.insert(plan.id, InForce { bound, targets, limiters, tls, fault });
     }
 
     /// Gives every worker an order.
@@ -280,6 +285,25 @@ impl Dataplane {
             changed
         });
     }
+}
+
+/// The terms of a listener's TLS, and why they are not those of its plan. Where a plan cannot be carried out, what was agreed to
+/// before goes on.
+fn terms(plan: Option<&Arc<TlsPlan>>, former: Option<Arc<Terms>>) -> (Option<Arc<Terms>>, Option<String>) {
+    match (plan, former) {
+        (None, _) => (None, None),
+        (Some(plan), Some(same)) if Arc::ptr_eq(&same.plan, plan) => (Some(same), None),
+        (Some(plan), former) => match Terms::new(plan, former.as_deref()) {
+            Ok(terms) => (Some(terms), None),
+            Err(error) => (former, Some(in_words(&error))),
+        },
+    }
+}
+
+/// An error with its causes.
+fn in_words(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// Listeners handled between two chances for other tasks of the caller's runtime.
@@ -347,7 +371,7 @@ fn speaks_alike(one: &ListenerPlan, other: &ListenerPlan) -> bool {
     matches!(
         (&one.service, &other.service),
         (ServicePlan::Tcp, ServicePlan::Tcp) | (ServicePlan::Http(_), ServicePlan::Http(_))
-    )
+    ) && one.tls.is_some() == other.tls.is_some()
 }
 
 async fn wait(done: Vec<oneshot::Receiver<()>>) {

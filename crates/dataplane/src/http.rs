@@ -24,6 +24,7 @@ mod inserted;
 mod log;
 mod mirror;
 mod policy;
+mod secured;
 mod sticky;
 
 use std::{
@@ -32,6 +33,7 @@ use std::{
     rc::Rc,
 };
 
+use tokio::net::TcpStream;
 use wire::h1::{HeaderLines, Headers, Limits};
 
 pub(crate) use {
@@ -85,6 +87,11 @@ pub(crate) fn serve(door: Rc<Door>, client: Stream, peer: SocketAddr) -> impl Fu
 /// Serves one stream of an HTTP/2 connection, which is one request.
 pub(crate) fn serve_stream(door: Rc<Door>, client: Stream, peer: SocketAddr) -> impl Future<Output = ()> {
     connection::Life::Ordinary(connection::Connection::of_stream(door, client, peer))
+}
+
+/// As [`serve`], for a connection that begins with TLS.
+pub(crate) fn serve_secured(door: Rc<Door>, client: TcpStream, peer: SocketAddr) -> impl Future<Output = ()> {
+    connection::Life::Rare(Box::pin(secured::begin(door, client, peer)))
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ mod sys;
 mod table;
 mod target;
 mod ticker;
+mod tls;
 mod worker;
 
 pub use balance::StickyKey;

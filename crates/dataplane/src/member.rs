@@ -31,10 +31,14 @@ impl Member {
     }
 
     /// Begins something to speak to it on, in the pool's protocol; whether a connection was made for it.
-    pub(crate) fn open(&self, protocol: PoolProtocol) -> io::Result<(Stream, bool)> {
+    pub(crate) fn open(&self, worker: &Worker, protocol: PoolProtocol) -> io::Result<(Stream, bool)> {
         match protocol {
             PoolProtocol::Grpc => self.links.open(self.plan.address),
-            PoolProtocol::Tcp | PoolProtocol::Http | PoolProtocol::Https => {
+            PoolProtocol::Https => {
+                let session = worker.member_tls.connect(self.plan.address, worker.tls.clone())?;
+                Ok((Stream::Tls(Box::new(session)), true))
+            }
+            PoolProtocol::Tcp | PoolProtocol::Http => {
                 Stream::connect(self.plan.address).map(|stream| (stream, true))
             }
         }

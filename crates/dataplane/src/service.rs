@@ -16,6 +16,7 @@ use crate::{
     http::{Inserted, PolicyWork},
     limits::PolicyLimit,
     target::Target,
+    tls::Terms,
 };
 
 /// A listener's plan with what this worker needs to carry it out. Never changes; a new plan makes a new service.
@@ -28,6 +29,8 @@ pub(crate) struct Service {
     pub(crate) targets: Box<[Rc<Target>]>,
     /// The policies, as in the plan.
     pub(crate) policies: Box<[PolicyWork]>,
+    /// The terms of its TLS.
+    pub(crate) tls: Option<Arc<Terms>>,
     /// What an HTTP listener writes into requests.
     pub(crate) inserted: Inserted,
 }
@@ -40,6 +43,7 @@ impl Service {
         targets: &[Rc<Target>],
         limiters: &BTreeMap<PolicyId, Arc<PolicyLimit>>,
         sticky_key: &StickyKey,
+        tls: Option<Arc<Terms>>,
     ) -> Rc<Self> {
         let find = |plan: &Arc<TargetPlan>| targets.iter().find(|target| target.id() == plan.id).cloned();
         let target = plan.default_target.as_ref().and_then(find);
@@ -51,7 +55,7 @@ impl Service {
         };
         let policies =
             plan.policies.iter().map(|policy| PolicyWork::new(&plan, policy, limiters, sticky_key)).collect();
-        Rc::new(Self { plan, counters, target, targets: named, policies, inserted })
+        Rc::new(Self { plan, counters, target, targets: named, policies, tls, inserted })
     }
 
     /// Every target; one that is the default and a policy's comes twice.

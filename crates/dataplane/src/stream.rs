@@ -17,7 +17,7 @@ use std::{
 
 use tokio::net::TcpStream;
 
-use crate::{http::ClientTls, http2::H2Stream, io as socket, sys::rtt::rtt_micros};
+use crate::{http::ClientTls, http2::H2Stream, io as socket, sys::rtt::rtt_micros, tls::TlsStream};
 
 /// A connection of a client or to a member, as HTTP sees it.
 pub(crate) enum Stream {
@@ -25,6 +25,8 @@ pub(crate) enum Stream {
     Plain(TcpStream),
     /// One stream of an HTTP/2 connection.
     H2(Box<H2Stream>),
+    /// A TLS session.
+    Tls(Box<TlsStream>),
 }
 
 impl Stream {
@@ -39,6 +41,7 @@ impl Stream {
         match self {
             Self::Plain(tcp) => socket::poll_read(tcp, cx, buffer),
             Self::H2(stream) => stream.poll_read(cx, buffer),
+            Self::Tls(tls) => tls.poll_read(cx, buffer),
         }
     }
 
@@ -52,6 +55,7 @@ impl Stream {
         match self {
             Self::Plain(tcp) => socket::poll_first_read(tcp, cx, buffer),
             Self::H2(stream) => stream.poll_read(cx, buffer),
+            Self::Tls(tls) => tls.poll_read(cx, buffer),
         }
     }
 
@@ -61,6 +65,7 @@ impl Stream {
         match self {
             Self::Plain(tcp) => socket::write(tcp, pieces),
             Self::H2(stream) => stream.write(pieces),
+            Self::Tls(tls) => tls.write(pieces),
         }
     }
 
@@ -70,6 +75,7 @@ impl Stream {
         match self {
             Self::Plain(tcp) => socket::write_last(tcp, pieces),
             Self::H2(stream) => stream.write(pieces),
+            Self::Tls(tls) => tls.write(pieces),
         }
     }
 
@@ -79,6 +85,7 @@ impl Stream {
         match self {
             Self::Plain(tcp) => socket::write_at_once(tcp, pieces),
             Self::H2(stream) => stream.write(pieces),
+            Self::Tls(tls) => tls.write(pieces),
         }
     }
 
@@ -88,16 +95,18 @@ impl Stream {
         match self {
             Self::Plain(tcp) => socket::poll_writable(tcp, cx),
             Self::H2(stream) => stream.poll_writable(cx),
+            Self::Tls(tls) => tls.poll_writable(cx),
         }
     }
 
     /// Ready when all that was taken has left us. A plain socket keeps nothing back.
     #[inline]
-    pub(crate) fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(_) => Poll::Ready(Ok(())),
             // What the connection frames is its own affair.
             Self::H2(_) => Poll::Ready(Ok(())),
+            Self::Tls(tls) => tls.poll_flush(cx),
         }
     }
 
@@ -107,6 +116,7 @@ impl Stream {
         match self {
             Self::Plain(tcp) => socket::quiet(tcp),
             Self::H2(stream) => stream.is_quiet(),
+            Self::Tls(tls) => tls.is_quiet(),
         }
     }
 
@@ -116,6 +126,7 @@ impl Stream {
         match self {
             Self::Plain(tcp) => socket::has_ended(tcp, cx),
             Self::H2(_) => false,
+            Self::Tls(_) => false,
         }
     }
 
@@ -124,6 +135,7 @@ impl Stream {
         match self {
             Self::Plain(tcp) => socket::is_connected(tcp, cx),
             Self::H2(stream) => stream.is_connected(),
+            Self::Tls(_) => false,
         }
     }
 
@@ -132,6 +144,7 @@ impl Stream {
         match self {
             Self::Plain(tcp) => socket::send_at_once(tcp),
             Self::H2(_) => {}
+            Self::Tls(tls) => tls.send_at_once(),
         }
     }
 
@@ -140,6 +153,7 @@ impl Stream {
         match self {
             Self::Plain(tcp) => socket::finish(tcp),
             Self::H2(stream) => stream.finish(),
+            Self::Tls(tls) => tls.finish(),
         }
     }
 
@@ -148,6 +162,7 @@ impl Stream {
         match self {
             Self::Plain(tcp) => socket::reset_on_close(tcp),
             Self::H2(stream) => stream.reset_on_close(),
+            Self::Tls(tls) => tls.reset_on_close(),
         }
     }
 
@@ -155,7 +170,7 @@ impl Stream {
     #[inline]
     pub(crate) fn is_gone(&mut self, cx: &mut Context<'_>) -> bool {
         match self {
-            Self::Plain(_) => false,
+            Self::Plain(_) | Self::Tls(_) => false,
             Self::H2(stream) => stream.is_gone(cx),
         }
     }
@@ -163,7 +178,7 @@ impl Stream {
     /// Whether what came on it is a call of gRPC, so that its errors have to be those of gRPC.
     pub(crate) fn is_grpc(&self) -> bool {
         match self {
-            Self::Plain(_) => false,
+            Self::Plain(_) | Self::Tls(_) => false,
             Self::H2(stream) => stream.is_grpc(),
         }
     }
@@ -173,13 +188,14 @@ impl Stream {
         match self {
             Self::Plain(tcp) => rtt_micros(tcp),
             Self::H2(stream) => stream.rtt_micros(),
+            Self::Tls(tls) => tls.rtt_micros(),
         }
     }
 
     /// Whether it is a stream of an HTTP/2 connection.
     pub(crate) fn is_http2(&self) -> bool {
         match self {
-            Self::Plain(_) => false,
+            Self::Plain(_) | Self::Tls(_) => false,
             Self::H2(_) => true,
         }
     }
@@ -190,6 +206,7 @@ impl Stream {
         match self {
             Self::Plain(_) => None,
             Self::H2(stream) => stream.client_tls(),
+            Self::Tls(tls) => tls.client.as_deref(),
         }
     }
 
@@ -197,6 +214,7 @@ impl Stream {
     pub(crate) fn shared_tls(&self) -> Option<Rc<ClientTls>> {
         match self {
             Self::Plain(_) | Self::H2(_) => None,
+            Self::Tls(tls) => tls.client.clone(),
         }
     }
 
@@ -206,6 +224,7 @@ impl Stream {
         match self {
             Self::Plain(tcp) => Some(tcp),
             Self::H2(_) => None,
+            Self::Tls(_) => None,
         }
     }
 }

@@ -32,6 +32,7 @@ use crate::{
     service::{Service, Slot},
     table::{TICK, Table},
     target::{SharedTarget, Target},
+    tls::{MemberTls, Terms, TlsScratch},
 };
 
 /// What all connections of a worker share.
@@ -45,6 +46,8 @@ pub(crate) struct Worker {
     pub(crate) pipes: Rc<Pipes>,
     pub(crate) http: HttpScratch,
     pub(crate) access_log: RefCell<telemetry::access_log::Lane>,
+    pub(crate) tls: Rc<TlsScratch>,
+    pub(crate) member_tls: MemberTls,
     /// Since when (in ticks) there is no new work, and what is open ends when its present work ends.
     draining: Cell<Option<u32>>,
     slots: RefCell<HashMap<ListenerId, Listening>>,
@@ -76,6 +79,8 @@ pub(crate) enum Change {
         targets: Vec<Arc<SharedTarget>>,
         /// The limits of policies that have some.
         limiters: BTreeMap<PolicyId, Arc<PolicyLimit>>,
+        /// The terms of its TLS, if it has TLS whose terms can be carried out.
+        tls: Option<Arc<Terms>>,
         /// Sockets to accept from, in addition to those that stay.
         opened: Vec<(SocketAddr, std::net::TcpListener)>,
         /// Addresses to stop accepting from.
@@ -142,6 +147,8 @@ impl Worker {
             buffers: Buffers::new(),
             pipes: Rc::default(),
             http: HttpScratch::new(index),
+            tls: Rc::default(),
+            member_tls: MemberTls::new()?,
             draining: Cell::new(None),
             slots: RefCell::default(),
             targets: RefCell::default(),
@@ -171,8 +178,8 @@ impl Worker {
             let mut drain = false;
             for change in order.changes {
                 match change {
-                    Change::Listener { plan, targets, limiters, opened, closed } => {
-                        self.set_listener(plan, targets, &limiters, opened, &closed);
+                    Change::Listener { plan, targets, limiters, tls, opened, closed } => {
+                        self.set_listener(plan, targets, &limiters, tls, opened, &closed);
                     }
                     Change::Removed(listener) => self.remove_listener(listener),
                     Change::Drain => drain = true,
@@ -191,6 +198,7 @@ impl Worker {
         plan: Arc<ListenerPlan>,
         targets: Vec<Arc<SharedTarget>>,
         limiters: &BTreeMap<PolicyId, Arc<PolicyLimit>>,
+        tls: Option<Arc<Terms>>,
         opened: Vec<(SocketAddr, std::net::TcpListener)>,
         closed: &[SocketAddr],
     ) {
@@ -205,7 +213,7 @@ impl Worker {
             Some(service) => service.counters.clone(),
             None => self.registry.listener(id, self.index),
         };
-        let service = Service::new(plan, counters, &targets, limiters, &self.config.sticky_key);
+        let service = Service::new(plan, counters, &targets, limiters, &self.config.sticky_key, tls);
         let mut slots = self.slots.borrow_mut();
         let listening = slots.entry(id).or_insert_with(|| {
             self.groups.set(self.groups.get().wrapping_add(1));

@@ -72,7 +72,6 @@ struct Hello {
 }
 
 impl ClientTls {
-    #[allow(dead_code, reason = "the streams of TLS make it")]
     pub(crate) fn new(facts: TlsFacts) -> Self {
         Self { facts, made: Made::default() }
     }

@@ -69,7 +69,9 @@ impl Future for Life {
                 Self::Rare(rare) => {
                     match ready!(rare.as_mut().poll(cx)) {
                         Some(mut connection) => {
-                            connection.expect_next();
+                            if connection.seated {
+                                connection.expect_next();
+                            }
                             self.set(Self::Ordinary(connection));
                         }
                         None => self.set(Self::Over),
@@ -119,6 +121,17 @@ impl Connection {
     /// One stream of a connection that is counted as open by itself.
     pub(super) fn of_stream(door: Rc<Door>, client: Stream, peer: SocketAddr) -> Self {
         let seat = Seat::take(&door.worker.table, door.slot.group());
+        Self::seated(door, client, peer, seat, None)
+    }
+
+    /// A connection that has a seat already.
+    pub(super) fn seated(
+        door: Rc<Door>,
+        client: Stream,
+        peer: SocketAddr,
+        seat: Seat,
+        open: Option<Open>,
+    ) -> Self {
         Self {
             door,
             client,
@@ -129,7 +142,7 @@ impl Connection {
             fresh: true,
             seated: false,
             exchange: None,
-            _open: None,
+            _open: open,
         }
     }
 

@@ -101,7 +101,7 @@ impl Copy {
             let fresh = kept.is_none();
             let stream = match kept.take() {
                 Some(stream) => Ok(stream),
-                None => member.open(self.target.shared.plan.protocol).map(|(mut stream, is_new)| {
+                None => member.open(worker, self.target.shared.plan.protocol).map(|(mut stream, is_new)| {
                     stream.send_at_once();
                     member.counters.connections.add(is_new.into());
                     stream

@@ -11,6 +11,7 @@ use crate::{
     service::Service,
     stream::Stream,
     target::{Target, Tried, Unserved, Work},
+    worker::Worker,
 };
 
 /// What is known of the present attempt.
@@ -62,7 +63,13 @@ impl Exchange {
         let pending = self.up.pending().take();
         let bytes = if untouched { &pending } else { &replay };
         let pieces = [IoSlice::new(bytes)];
-        let asked = Asked { service: &self.service, target: &target, client: connection.peer, wanted: None };
+        let asked = Asked {
+            worker: &door.worker,
+            service: &self.service,
+            target: &target,
+            client: connection.peer,
+            wanted: None,
+        };
         match open(&asked, &mut self.tried, true, &pieces, &mut self.log) {
             Ok(opened) => {
                 self.service.counters.retries.inc();
@@ -91,6 +98,7 @@ impl Exchange {
 
 /// Who asks whom.
 pub(super) struct Asked<'a> {
+    pub(super) worker: &'a Worker,
     pub(super) service: &'a Service,
     pub(super) target: &'a Rc<Target>,
     pub(super) client: SocketAddr,
@@ -107,7 +115,7 @@ pub(super) fn open(
     pieces: &[IoSlice<'_>],
     log: &mut Option<Box<Draft>>,
 ) -> Result<Opened, Refused> {
-    let Asked { service, target, client, wanted } = *asked;
+    let Asked { worker, service, target, client, wanted } = *asked;
     loop {
         let work = match target.begin(client.ip(), tried, wanted) {
             Ok(work) => work,
@@ -131,7 +139,7 @@ pub(super) fn open(
         if let Some(log) = log {
             log.attempt(work.target().id().pool, member.plan.address);
         }
-        let opened = member.open(target.shared.plan.protocol).and_then(|(mut stream, is_new)| {
+        let opened = member.open(worker, target.shared.plan.protocol).and_then(|(mut stream, is_new)| {
             stream.send_at_once();
             stream.write_at_once(pieces).map(|written| (stream, written, is_new))
         });

@@ -99,7 +99,7 @@ impl Exchange {
         }
         let (mut tried, mut opened, mut refused) = (Tried::default(), None, (OwnAnswer::BadRequest, None));
         let begun = up.begin(worker, &mut out, rest, |pieces, _all| {
-            let asked = Asked { service: &service, target, client: connection.peer, wanted };
+            let asked = Asked { worker, service: &service, target, client: connection.peer, wanted };
             match open(&asked, &mut tried, false, pieces, &mut log) {
                 Ok(open) => Ok(opened.insert(open).written),
                 Err(why) => {

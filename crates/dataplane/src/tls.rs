@@ -1,0 +1,25 @@
+//! TLS: handshakes and sessions, towards clients and towards members.
+//!
+//! - [`Terms`]: what a listener agrees to, made once per change and shared by all workers.
+//! - [`accept`]: a client's connection until its session stands.
+//! - [`TlsStream`]: a session that stands (or is being made), used as a socket is.
+//!
+//! Handshakes are rustls', records our own (`record`), both on aws-lc. Nothing here knows HTTP.
+//!
+//! Source: behaviour/tls.md; design sections 7 and 12.
+
+mod accept;
+mod handshake;
+mod held;
+mod info;
+mod member;
+mod record;
+mod session;
+mod terms;
+
+pub(crate) use accept::{Accepted, accept};
+pub(crate) use held::TlsScratch;
+pub(crate) use info::{Alpn, TlsInfo};
+pub(crate) use member::MemberTls;
+pub(crate) use session::TlsStream;
+pub(crate) use terms::Terms;

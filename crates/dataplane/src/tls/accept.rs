@@ -1,0 +1,92 @@
+//! A client's connection until its TLS session stands.
+
+use std::{
+    future::poll_fn,
+    io,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use rustls::server::UnbufferedServerConnection;
+use tokio::net::TcpStream;
+use wire::client_hello::{ClientHello, HelloParse, NotTls};
+
+use super::{Terms, TlsInfo, TlsStream, handshake::Handshake};
+use crate::{
+    io as socket,
+    table::{Seat, TICK},
+    worker::Worker,
+};
+
+/// What a connection to a port of TLS turned out to be.
+pub(crate) enum Accepted {
+    /// A session.
+    Tls(Box<TlsStream>),
+    /// Something that is no TLS but might be HTTP.
+    Plain(TcpStream),
+}
+
+/// Makes a session of a client's connection, before the seat's deadline. `keep_hello`: someone wants to know what its ClientHello said.
+///
+/// # Errors
+/// When the client and the terms do not fit, the client breaks the protocol, goes away, or takes too long. It was told what TLS
+/// has words for.
+pub(crate) async fn accept(
+    worker: &Rc<Worker>,
+    terms: &Terms,
+    mut tcp: TcpStream,
+    seat: &Seat,
+    keep_hello: bool,
+) -> io::Result<Accepted> {
+    let mut hello = Vec::new();
+    loop {
+        let bytes = poll_fn(|cx| {
+            let mut scratch = worker.tls.incoming();
+            let read = match hello.is_empty() {
+                true => socket::poll_first_read(&mut tcp, cx, &mut scratch),
+                false => socket::poll_read(&mut tcp, cx, &mut scratch),
+            };
+            match read {
+                Poll::Ready(Ok(bytes)) => {
+                    hello.extend_from_slice(&scratch[..bytes]);
+                    Poll::Ready(Ok(bytes))
+                }
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                Poll::Pending => poll_over(worker, seat, hello.is_empty(), cx),
+            }
+        })
+        .await?;
+        if bytes == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        match ClientHello::parse(&hello) {
+            Ok(HelloParse::Partial { .. }) => {}
+            Ok(HelloParse::NotTls(NotTls::Http)) => return Ok(Accepted::Plain(tcp)),
+            // What is no TLS, or is wrong, is told so by rustls in an alert.
+            Ok(HelloParse::Complete(_) | HelloParse::NotTls(NotTls::Other)) | Err(_) => break,
+        }
+    }
+    let Some(modern) = &terms.modern else { return Err(io::ErrorKind::Unsupported.into()) };
+    let handshake = UnbufferedServerConnection::new(modern.clone()).map_err(io::Error::other)?;
+    let client_hello = if keep_hello { hello.as_slice().into() } else { Box::default() };
+    let mut stream = TlsStream::new(tcp, worker.tls.clone(), Handshake::Server(handshake), hello);
+    stream.info = Some(Box::new(TlsInfo { client_hello, ..TlsInfo::default() }));
+    poll_fn(|cx| match stream.poll_handshake(cx) {
+        Poll::Ready(made) => Poll::Ready(made),
+        Poll::Pending => poll_over(worker, seat, false, cx),
+    })
+    .await?;
+    Ok(Accepted::Tls(Box::new(stream)))
+}
+
+/// Ready when a handshake is to be waited for no longer.
+fn poll_over<T>(worker: &Worker, seat: &Seat, silent: bool, _cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+    if silent && worker.is_draining() {
+        if worker.is_draining_for_long() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        seat.expire_after(TICK);
+        return Poll::Pending;
+    }
+    seat.poll_expired().map(|()| Err(io::ErrorKind::TimedOut.into()))
+}

@@ -1,0 +1,234 @@
+//! The terms of a listener's TLS: what `plan` says, made ready for handshakes once per change and shared by all workers.
+
+use std::{cell::RefCell, sync::Arc};
+
+use model::{CertificateId, TlsVersion};
+use plan::{CertificatePlan, TlsPlan};
+use rustls::{
+    CipherSuite, RootCertStore, ServerConfig, SupportedProtocolVersion,
+    crypto::{CryptoProvider, aws_lc_rs},
+    pki_types::{CertificateDer, PrivateKeyDer},
+    server::{
+        ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, ServerSessionMemoryCache,
+        StoresServerSessions, WebPkiClientVerifier,
+    },
+    sign::CertifiedKey,
+    version,
+};
+
+use super::info::{Alpn, SUITES};
+
+/// What a listener agrees to.
+pub(crate) struct Terms {
+    pub(crate) plan: Arc<TlsPlan>,
+    /// For clients of TLS 1.2 and 1.3 with authenticated encryption; none: the policy allows nothing of it.
+    pub(super) modern: Option<Arc<ServerConfig>>,
+    /// What sessions are resumed by: kept as long as it is safe, so that a change does not cost every client a full handshake.
+    memory: Memory,
+}
+
+/// Why a listener's TLS cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TermsFault {
+    /// A certificate or its key is nothing that we can show.
+    #[error("certificate {id} cannot be served; replace it")]
+    Certificate {
+        /// Which one.
+        id: CertificateId,
+        /// What is wrong with it.
+        #[source]
+        source: rustls::Error,
+    },
+    /// The authorities of clients are no certificates.
+    #[error("the CA certificate {id} cannot be used to verify clients; replace it")]
+    ClientCa {
+        /// Which one.
+        id: CertificateId,
+        /// What is wrong with it.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The policy's versions and suites leave nothing to agree on.
+    #[error(
+        "the security policy allows nothing that can be served here; allow TLS 1.2 or 1.3 with an AES-GCM suite"
+    )]
+    Nothing,
+    /// The system gives no random numbers, or the like.
+    #[error("TLS cannot be set up")]
+    Setup(#[source] rustls::Error),
+}
+
+/// Sessions that can be resumed, or the keys to them.
+#[derive(Clone)]
+enum Memory {
+    /// Tickets that clients keep, under keys that change every six hours.
+    Tickets(Arc<dyn ProducesTickets>),
+    /// Sessions that we keep, each for one use: early data must not be said twice (RFC 8446 section 8).
+    Sessions(Arc<dyn StoresServerSessions>),
+}
+
+/// Sessions kept for a listener that allows early data.
+const SESSIONS_MAX: usize = 20_000;
+
+/// Early data that is taken: a request's head and some body (OpenSSL's and nginx's bound).
+const EARLY_BYTES_MAX: u32 = 16 * 1024;
+
+impl Terms {
+    /// The terms of a plan. `former`: those of the listener's plan before.
+    pub(crate) fn new(plan: &Arc<TlsPlan>, former: Option<&Self>) -> Result<Arc<Self>, TermsFault> {
+        let memory = match former {
+            // A ticket proves that its client was verified: it counts only where the same clients are let in.
+            Some(former)
+                if former.plan.client_ca == plan.client_ca && former.plan.early_data == plan.early_data =>
+            {
+                former.memory.clone()
+            }
+            _ if plan.early_data => Memory::Sessions(ServerSessionMemoryCache::new(SESSIONS_MAX)),
+            _ => Memory::Tickets(aws_lc_rs::Ticketer::new().map_err(TermsFault::Setup)?),
+        };
+        let modern = modern(plan, &memory)?;
+        if modern.is_none() {
+            return Err(TermsFault::Nothing);
+        }
+        Ok(Arc::new(Self { plan: plan.clone(), modern, memory }))
+    }
+}
+
+/// rustls' part of the terms; none when the policy allows nothing that it agrees to.
+fn modern(plan: &Arc<TlsPlan>, memory: &Memory) -> Result<Option<Arc<ServerConfig>>, TermsFault> {
+    let all = aws_lc_rs::default_provider();
+    let suites: Vec<_> = plan
+        .suites
+        .iter()
+        .filter_map(|name| SUITES.iter().find(|(known, _)| known == name))
+        .filter_map(|(_, id)| all.cipher_suites.iter().find(|suite| suite.suite() == *id).copied())
+        .collect();
+    let served = |v13| suites.iter().any(|suite| suite.tls13().is_some() == v13);
+    let versions: Vec<&'static SupportedProtocolVersion> = plan
+        .versions
+        .iter()
+        .filter_map(|version| match version {
+            TlsVersion::V13 if served(true) => Some(&version::TLS13),
+            TlsVersion::V12 if served(false) => Some(&version::TLS12),
+            _ => None,
+        })
+        .collect();
+    if versions.is_empty() {
+        return Ok(None);
+    }
+    let provider = Arc::new(CryptoProvider { cipher_suites: suites, ..all });
+    let keys = plan
+        .certificates
+        .iter()
+        .map(|certificate| certified(certificate, &provider))
+        .collect::<Result<Vec<_>, _>>()?;
+    let builder = ServerConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(&versions)
+        .map_err(TermsFault::Setup)?;
+    let builder = match &plan.client_ca {
+        None => builder.with_no_client_auth(),
+        Some(ca) => {
+            let fault = |source| TermsFault::ClientCa { id: ca.id, source };
+            let mut roots = RootCertStore::empty();
+            for der in &ca.authorities_der {
+                roots.add(CertificateDer::from(der.as_slice())).map_err(|error| fault(error.into()))?;
+            }
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone()).build();
+            builder.with_client_cert_verifier(verifier.map_err(|error| fault(error.into()))?)
+        }
+    };
+    let v13 = versions.iter().any(|version| **version == version::TLS13);
+    let suites = provider.cipher_suites.iter().map(|suite| suite.suite()).collect();
+    let mut config = builder.with_cert_resolver(Arc::new(Shown { plan: plan.clone(), keys, v13, suites }));
+    config.ignore_client_order = true;
+    config.enable_secret_extraction = true;
+    let offered: &[Alpn] = if plan.alpn_h2 { &[Alpn::H2, Alpn::Http11] } else { &[Alpn::Http11] };
+    config.alpn_protocols = offered.iter().map(|alpn| alpn.as_str().as_bytes().to_vec()).collect();
+    match memory {
+        Memory::Tickets(tickets) => {
+            config.ticketer = tickets.clone();
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+        }
+        Memory::Sessions(sessions) => {
+            config.session_storage = sessions.clone();
+            config.max_early_data_size = EARLY_BYTES_MAX;
+        }
+    }
+    Ok(Some(Arc::new(config)))
+}
+
+fn certified(
+    certificate: &CertificatePlan,
+    provider: &CryptoProvider,
+) -> Result<Arc<CertifiedKey>, TermsFault> {
+    let fault = |source| TermsFault::Certificate { id: certificate.id, source };
+    let chain = certificate.chain_der.iter().map(|der| CertificateDer::from(der.clone())).collect();
+    let key = PrivateKeyDer::try_from(certificate.key_der.clone())
+        .map_err(|why| fault(rustls::Error::General(why.to_owned())))?;
+    let key = provider.key_provider.load_private_key(key).map_err(fault)?;
+    let certified = CertifiedKey::new(chain, key);
+    match certified.keys_match() {
+        Err(error @ rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => {
+            Err(fault(error))
+        }
+        // rustls cannot say for every certificate, such as those of X.509 version 1; whoever gave it was told if they did not match.
+        Ok(()) | Err(_) => Ok(Arc::new(certified)),
+    }
+}
+
+/// Picks the certificate that a client is shown.
+struct Shown {
+    plan: Arc<TlsPlan>,
+    keys: Vec<Arc<CertifiedKey>>,
+    v13: bool,
+    suites: Vec<CipherSuite>,
+}
+
+impl std::fmt::Debug for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shown").field("plan", &self.plan).finish_non_exhaustive()
+    }
+}
+
+thread_local! {
+    /// What the last handshake of this thread asked for and was shown: rustls tells nobody else.
+    static LAST: RefCell<(Option<Box<str>>, Option<CertificateId>)> = const { RefCell::new((None, None)) };
+}
+
+/// The name that the last ClientHello of this thread asked for, and the certificate that it was shown.
+pub(super) fn take_last() -> (Option<Box<str>>, Option<CertificateId>) {
+    LAST.take()
+}
+
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let candidates = self.plan.certificates_for(hello.server_name());
+        let fits = |index: &&usize| {
+            let Some(key) = self.keys.get(**index) else { return false };
+            key.key.choose_scheme(hello.signature_schemes()).is_some() && self.has_suite(key, &hello)
+        };
+        // With none that fits, the first is tried: the handshake then says by itself what is wrong.
+        let index = candidates.iter().find(fits).or(candidates.first()).copied();
+        let shown = index.and_then(|index| self.plan.certificates.get(index));
+        LAST.replace((
+            hello.server_name().map(|name| name.to_ascii_lowercase().into()),
+            shown.map(|certificate| certificate.id),
+        ));
+        index.and_then(|index| self.keys.get(index)).cloned()
+    }
+}
+
+impl Shown {
+    /// Whether the client offers a suite that goes with this kind of key. (Those of TLS 1.3 go with every kind.)
+    fn has_suite(&self, key: &CertifiedKey, hello: &ClientHello<'_>) -> bool {
+        let rsa = key.key.algorithm() == rustls::SignatureAlgorithm::RSA;
+        hello.cipher_suites().iter().filter(|suite| self.suites.contains(suite)).any(|suite| {
+            let name = SUITES.iter().find(|(_, id)| id == suite).map_or("", |(name, _)| name);
+            match name.strip_prefix("ECDHE-") {
+                None => self.v13,
+                Some(rest) => rest.starts_with("RSA") == rsa,
+            }
+        })
+    }
+}
