@@ -6,7 +6,8 @@ FUZZ_SECONDS ?= 60
 # What pytest runs: `make pytest PYTEST=tests/sdk`, or one test by `PYTEST="tests/sdk -k paging"`.
 PYTEST ?= tests
 # Which scenarios are measured, and with which options.
-BENCH ?= h1-small h1-64k h1-1m h1-post h1-chunked h1-conn h1-rate tcp-small tcp-1m tcp-conn idle-http start-5k
+BENCH ?= h1-small h1-64k h1-1m h1-post h1-chunked h1-conn h1-rate h1-log rules-10k tcp-small tcp-1m tcp-conn \
+  tls-small tls-1m tls-hs-ecdsa tls-hs-rsa h2-small h2-64k idle-http idle-tls start-5k
 
 .DEFAULT_GOAL := help
 .PHONY: help run check test fmt clippy docs unit fuzz release pytest bench clean
@@ -23,7 +24,8 @@ test: fmt clippy docs unit fuzz release pytest ## everything that a change must 
 
 bench: release ## CPU per request beside HAProxy and nginx; BENCH="h1-small --rounds 3" chooses
 	bench/seed_many.py
-	bench/bench.py $(BENCH) --candidate 'fulcrum:http,tcp,many=bench/start.sh'
+	bench/seed_rules.py
+	bench/bench.py $(BENCH) --candidate 'fulcrum:http,tcp,many,http-log,rules,tls-ecdsa,tls-rsa,h2=bench/start.sh'
 	bench/first_byte.py
 	bench/change.py
 

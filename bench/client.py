@@ -24,6 +24,8 @@ loadbalancer = -1
 listener = -1
 pool = -1
 member = -1
+l7policy = -1
+l7policies_per_listener = -1
 
 [[networks]]
 name = "default"
@@ -135,12 +137,18 @@ class Api:
         fields.update({"vip_address": vip} if vip else {})
         return self.create("loadbalancers", "loadbalancer", availability_zone_list=[self.zone], vip_subnet_cidr_id=self.subnet, **fields)
 
-    def forward(self, vip, port, protocol, to):
-        """`vip:port` goes to `to`, on a load balancer and pool of its own; the listener comes last and is complete at once."""
+    def forward(self, vip, port, protocol, to, *, logged=False, **listener):
+        """`vip:port` goes to `to`, on a load balancer and pool of its own; the listener comes last and is complete at once.
+
+        `logged`: with an access log; `listener`: more of its fields.
+        """
         lb = self.load_balancer(vip)
-        pool = self.create("pools", "pool", loadbalancer_id=lb["id"], protocol=protocol, lb_algorithm="ROUND_ROBIN")
+        if logged:
+            self.create("logtanks", "logtank", loadbalancer_id=lb["id"], log_group_id="bench", log_topic_id="bench")
+        inner = "HTTP" if protocol == "HTTPS" else protocol
+        pool = self.create("pools", "pool", loadbalancer_id=lb["id"], protocol=inner, lb_algorithm="ROUND_ROBIN")
         self.member(pool["id"], to)
-        return self.create("listeners", "listener", loadbalancer_id=lb["id"], protocol=protocol, protocol_port=port, default_pool_id=pool["id"])
+        return self.create("listeners", "listener", loadbalancer_id=lb["id"], protocol=protocol, protocol_port=port, default_pool_id=pool["id"], **listener)
 
     def member(self, pool, to):
         """A member at `to` (address:port)."""

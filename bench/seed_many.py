@@ -23,9 +23,14 @@ def addresses():
     return [f"127.1.{number // 250}.{number % 250 + 1}" for number in range(LISTENERS)]
 
 
+def version():
+    """What the binary says that it is."""
+    return subprocess.run([binary(), "version"], capture_output=True, text=True, check=True).stdout
+
+
 def stamp():
     """What the seed belongs to; another version of the binary makes its own."""
-    return subprocess.run([binary(), "version"], capture_output=True, text=True, check=True).stdout + f"{LISTENERS} listeners\n"
+    return version() + f"{LISTENERS} listeners\n"
 
 
 def ready():

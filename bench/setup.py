@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Makes what the harness asked for on a server that start.sh is just starting: one listener, or, for kind many, the right member.
+Kind rules needs nothing: seed_rules.py made it all before.
 
 Usage: setup.py KIND DATA ENDPOINT. Runs beside the server, outside its process tree.
 """
@@ -38,8 +39,13 @@ def main():
         for member in api.get(f"pools/{pool}/members")["members"]:
             api.delete(f"pools/{pool}/members/{member['id']}")
         api.member(pool, backend)
+    elif kind in ("tls-ecdsa", "tls-rsa", "h2"):
+        pem = {name: Path(os.environ[f"BENCH_{variable}"]).read_text() for name, variable in (("certificate", "CERT"), ("private_key", "KEY"))}
+        certificate = api.create("certificates", "certificate", **pem)
+        api.forward(vip, int(port), "HTTPS", backend, default_tls_container_ref=certificate["id"], http2_enable=kind == "h2",
+                    tls_ciphers_policy="tls-1-2-fs-with-1-3")
     else:
-        api.forward(vip, int(port), {"http": "HTTP", "tcp": "TCP"}[kind], backend)
+        api.forward(vip, int(port), {"http": "HTTP", "http-log": "HTTP", "tcp": "TCP"}[kind], backend, logged=kind == "http-log")
 
 
 main()

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The harness's candidate command: becomes the server of one scenario kind and serves until SIGTERM.
 #   ./bench.py quick --candidate 'fulcrum:http,tcp=./start.sh'
-# One worker, no access log. What the harness asks for is made through the API by setup.py, which runs outside this
+# One worker, an access log for kind http-log only. What the harness asks for is made through the API by setup.py, which runs outside this
 # process's tree and is gone before the load begins; the server itself replaces this shell.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -10,13 +10,17 @@ kind=${BENCH_KIND:?run by bench.py, which sets BENCH_KIND, BENCH_LISTEN, BENCH_B
 [ -x "$binary" ] || { echo "no binary at $binary: cargo build --release first, or set FULCRUM_BIN" >&2; exit 2; }
 
 case $kind in
-  http | tcp)
+  http | http-log | tcp | tls-ecdsa | tls-rsa | h2)
     directory=$BENCH_DIR/fulcrum-$kind-$$
     mkdir -p "$directory"
     python3 -c "from pathlib import Path; import sys; sys.path.insert(0, '$here'); from client import write_config; write_config(Path('$directory'))" ;;
   many)
     directory=$here/out/many
     [ -f "$directory/stamp" ] || { echo "kind many starts from a data directory made before: run $here/seed_many.py" >&2; exit 2; } ;;
+  rules)
+    # 10,000 calls take longer than the harness waits, and the port is new each time: a copy of what was made before is moved to it.
+    directory=$BENCH_DIR/fulcrum-$kind-$$
+    python3 "$here/seed_rules.py" --move-to "$directory" "$BENCH_LISTEN" "$BENCH_BACKEND" || exit 2 ;;
   *)
     echo "kind $kind is not there yet" >&2
     exit 2 ;;
@@ -25,5 +29,5 @@ esac
 # The API is on a loopback address that no scenario uses. The setup may run on any core, so that it neither takes turns with the
 # server nor, at ordinary priority, waits until the load is over.
 listen=127.0.0.2:$((20000 + $$ % 10000))
-( taskset -c "0-$(($(nproc --all) - 1))" python3 "$here/setup.py" "$kind" "$directory/data" "http://$listen" & )
+[ "$kind" = rules ] || ( taskset -c "0-$(($(nproc --all) - 1))" python3 "$here/setup.py" "$kind" "$directory/data" "http://$listen" & )
 exec "$binary" up --data "$directory/data" --config "$directory/bench.toml" --listen "$listen"

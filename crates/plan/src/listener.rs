@@ -8,8 +8,8 @@ use std::{
 };
 
 use model::{
-    Action, Compare, Listener, ListenerId, LoadBalancerId, Policy, PoolId, ProjectId, Quota, QuotaKey,
-    RuleSubject, Snapshot, listener::Service,
+    Action, Compare, Listener, ListenerId, LoadBalancerId, Policy, PoolId, ProjectId, QuotaKey, RuleSubject,
+    Snapshot, listener::Service,
 };
 use serde::Serialize;
 
@@ -168,9 +168,11 @@ fn applied<'s>(snapshot: &'s Snapshot, listener: &Listener) -> Vec<&'s Policy> {
     let Some(http) = listener.http() else { return Vec::new() };
     let mut policies: Vec<&Policy> = snapshot.policies_of(listener.id).map(|policy| &**policy).collect();
     policies.sort_by_key(|policy| (policy.created_at, policy.id));
-    // Only a quota that was lowered leaves more than it allows; the newest are those over it.
-    let quota = snapshot.quota(listener.project).map(|quota| &**quota);
-    if let Ok(limit) = usize::try_from(Quota::limit(quota, QuotaKey::L7policiesPerListener)) {
+    // Only a quota that was lowered leaves more than it allows; the newest are those over it. A project without a limit of its own has
+    // the site's, which is kept when policies are made.
+    let own =
+        snapshot.quota(listener.project).and_then(|quota| quota.limits.get(&QuotaKey::L7policiesPerListener));
+    if let Some(Ok(limit)) = own.map(|limit| usize::try_from(*limit)) {
         policies.truncate(limit);
     }
     policies.retain(|policy| !policy.faulty);
