@@ -80,7 +80,8 @@ impl ClientTls {
     pub(super) fn value(&self, header: TlsHeader) -> Option<&str> {
         let value = match header {
             TlsHeader::CertificateId => {
-                let id = || self.facts.certificate.map(|id| id.to_string());
+                // As the API writes it.
+                let id = || self.facts.certificate.map(|id| id.uuid().simple().to_string());
                 self.made.certificate_id.get_or_init(id).as_deref()
             }
             TlsHeader::Protocol => self.facts.version.map(TlsVersion::as_str),
