@@ -18,8 +18,6 @@ for job in "$@"; do
     build)
       need gcc tool cc
       need libc6-dev test -e /usr/include/stdio.h
-      need libssl-dev test -e /usr/include/openssl/ssl.h
-      need pkg-config tool pkg-config
       need curl tool curl ;;
     test)
       need g++ tool c++

@@ -1,6 +1,8 @@
 """Certificates for tests: an authority, what it issues, and what is wrong on purpose."""
 
 import datetime
+import ssl
+import tempfile
 from dataclasses import dataclass
 from functools import cache
 
@@ -15,6 +17,11 @@ class Pair:
     """A certificate with its chain, and its key, both as PEM text."""
     chain: str
     key: str
+
+    @property
+    def der(self):
+        """The first certificate, as DER."""
+        return ssl.PEM_cert_to_DER_cert(self.leaf)
 
     @property
     def leaf(self):
@@ -45,6 +52,14 @@ class Authority:
     def trust(self, context):
         """Makes an ssl.SSLContext trust it."""
         self._ca.configure_trust(context)
+
+
+def load(context, pair):
+    """Makes an ssl.SSLContext present it."""
+    with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+        file.write(pair.chain + pair.key)
+        file.flush()
+        context.load_cert_chain(file.name)
 
 
 @cache

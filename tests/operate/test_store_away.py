@@ -1,11 +1,12 @@
 """Static stability: traffic goes on without the database, also through a restart."""
 
+import base64
 import contextlib
 from pathlib import Path
 
 import pytest
 
-from harness import config
+from harness import config, pki, tls
 from harness.http1 import get
 from harness.http_member import HttpMember
 from harness.load import Load
@@ -121,3 +122,33 @@ def test_a_restart_serves_at_once(running):
     process.start(wait=False)
     eventually(lambda: serves(where), within=2, what="traffic soon after the start, whatever else has to be opened")
     process.wait_ready()
+
+
+def test_https_is_served_from_the_last_good_plan(start):
+    """Certificates and keys are in it, sealed; resumption and policies work as before."""
+    process = start()
+    stage = Stage(process)
+    with HttpMember("alive") as member:
+        front = stage.secure([member], listener={"http2_enable": True})
+        assert tls.get(front.where).body == b"alive"
+        made, key = front.members["alive"].encode(), pki.pair(tls.SITE).key
+        eventually(lambda: any(made in file.read_bytes() for file in plan_files(process)), within=5, what="the last good plan on disk")
+        body = "".join(key.splitlines()[1:-1])
+        for file in (*plan_files(process), *database_files(process)):
+            data = file.read_bytes()
+            assert body[:40].encode() not in data and base64.b64decode(body)[40:60] not in data, f"a private key in clear in {file}"
+        process.kill()
+        with moved_away(process):
+            process.start(wait=False)
+
+            def served():
+                try:
+                    return tls.get(front.where).body == b"alive"
+                except OSError:
+                    return False
+            eventually(served, within=5, what="HTTPS from the last good plan")
+            with tls.Secure(front.where) as client:
+                assert client.certificate == pki.pair(tls.SITE).der and client.ask().body == b"alive"
+            process.stop()
+            for made in database_or_none(process):
+                made.unlink()

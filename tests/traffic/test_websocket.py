@@ -6,6 +6,8 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from harness import tls
+from harness.http2 import Http2
 from harness.members import ScriptMember
 from harness.wait import eventually
 
@@ -66,3 +68,55 @@ def test_a_tunnel_is_not_cut_by_the_request_timeouts(member, stage):
             socket.recv(timeout=2.5)
         socket.send("still here")
         assert socket.recv(timeout=5) == "still here"
+
+
+def test_over_tls(member, stage):
+    front = stage.secure([member("ws")])
+    with connect(f"wss://{front.url}/ws", proxy=None, max_size=None, ssl=tls.context(), server_hostname=tls.SITE) as socket:
+        for message in ("hello", b"bytes", "x" * 70_000, b"y" * 3_000_000):
+            socket.send(message)
+            assert socket.recv(timeout=10) == message
+
+
+OPEN = [(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "https"), (":authority", "app.example.com")]
+SOCKET = [("sec-websocket-version", "13"), ("origin", "https://app.example.com")]
+
+
+def message(text):
+    """A text message of a client, masked with zeros."""
+    return bytes([0x81, 0x80 | len(text)]) + bytes(4) + text
+
+
+def test_over_http2(member, stage):
+    """RFC 8441: each socket is a stream, beside requests."""
+    server = member("ws")
+    front = stage.secure([server], listener={"http2_enable": True})
+    with Http2(front.where) as client:
+        client.ask()
+        sockets = [client.request(pseudo=[*OPEN, (":path", "/ws?x=1")], headers=SOCKET, end=False) for _ in range(3)]
+        for stream in sockets:
+            assert client.wait(stream, lambda one: one.headers).answer.status == 200
+        for text in (b"hello", b"again"):
+            for stream in sockets:
+                client.streams[stream].body = b""
+                client.send(stream, message(text), end=False)
+                assert client.wait(stream, lambda one: len(one.body) >= 2 + len(text)).body == bytes([0x81, len(text)]) + text
+        assert client.ask("/").body == b"ws"
+        request = next(one for one in server.requests if one.target == "/ws?x=1")
+        assert (request.method, request.header("upgrade"), len(request.header("sec-websocket-key"))) == ("GET", ["websocket"], 1)
+        client.send(sockets[0], bytes([0x88, 0x80]) + bytes(4), end=True)
+        assert client.wait(sockets[0], lambda one: one.ended).ended
+        client.state.reset_stream(sockets[1], 8)
+        client.flush()
+        eventually(lambda: server.open <= 2, what="two tunnels are gone")
+
+
+def test_over_http2_a_refusal_is_an_answer_and_other_protocols_are_refused(member, stage):
+    front = stage.secure([member("ws")], listener={"http2_enable": True})
+    with Http2(front.where) as client:
+        client.ask()
+        assert client.status(client.request(pseudo=[*OPEN, (":path", "/status/403")], headers=SOCKET, end=False)) == 403
+        other = [OPEN[0], (":protocol", "connect-udp"), *OPEN[2:], (":path", "/x")]
+        assert client.status(client.request(pseudo=other, end=False)) in (400, 501, "reset")
+        assert client.status(client.request(pseudo=[OPEN[0], OPEN[3]], end=False)) in (400, 405, 501, "reset")
+        assert client.ask().body == b"ws"
