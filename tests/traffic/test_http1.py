@@ -101,6 +101,7 @@ def test_absolute_form_becomes_origin_form_and_names_the_host(member, stage):
     front = stage.front([server])
     with front.connect() as client:
         assert client.ask("http://real.example.com/path?q", host="other.example.com").status == 200
+    with front.connect() as client:
         assert client.ask("http://bare.example.com", host="bare.example.com").status == 200
     first, second = server.requests
     assert (first.target, first.header("host")) == ("/path?q", ["real.example.com"])

@@ -9,8 +9,7 @@ use rustls::{
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer},
     server::{
-        ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, ServerSessionMemoryCache,
-        StoresServerSessions, WebPkiClientVerifier,
+        ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, WebPkiClientVerifier,
     },
     sign::CertifiedKey,
     version,
@@ -24,7 +23,8 @@ pub(crate) struct Terms {
     /// For clients of TLS 1.2 and 1.3 with authenticated encryption; none: the policy allows nothing of it.
     pub(super) modern: Option<Arc<ServerConfig>>,
     /// What sessions are resumed by: kept as long as it is safe, so that a change does not cost every client a full handshake.
-    memory: Memory,
+    /// Keys of the tickets that clients keep; they change every six hours.
+    tickets: Arc<dyn ProducesTickets>,
 }
 
 /// Why a listener's TLS cannot be served.
@@ -58,44 +58,27 @@ pub(crate) enum TermsFault {
     Setup(#[source] rustls::Error),
 }
 
-/// Sessions that can be resumed, or the keys to them.
-#[derive(Clone)]
-enum Memory {
-    /// Tickets that clients keep, under keys that change every six hours.
-    Tickets(Arc<dyn ProducesTickets>),
-    /// Sessions that we keep, each for one use: early data must not be said twice (RFC 8446 section 8).
-    Sessions(Arc<dyn StoresServerSessions>),
-}
-
-/// Sessions kept for a listener that allows early data.
-const SESSIONS_MAX: usize = 20_000;
-
-/// Early data that is taken: a request's head and some body (OpenSSL's and nginx's bound).
-const EARLY_BYTES_MAX: u32 = 16 * 1024;
-
 impl Terms {
     /// The terms of a plan. `former`: those of the listener's plan before.
     pub(crate) fn new(plan: &Arc<TlsPlan>, former: Option<&Self>) -> Result<Arc<Self>, TermsFault> {
-        let memory = match former {
+        let tickets = match former {
             // A ticket proves that its client was verified: it counts only where the same clients are let in.
-            Some(former)
-                if former.plan.client_ca == plan.client_ca && former.plan.early_data == plan.early_data =>
-            {
-                former.memory.clone()
-            }
-            _ if plan.early_data => Memory::Sessions(ServerSessionMemoryCache::new(SESSIONS_MAX)),
-            _ => Memory::Tickets(aws_lc_rs::Ticketer::new().map_err(TermsFault::Setup)?),
+            Some(former) if former.plan.client_ca == plan.client_ca => former.tickets.clone(),
+            Some(_) | None => aws_lc_rs::Ticketer::new().map_err(TermsFault::Setup)?,
         };
-        let modern = modern(plan, &memory)?;
+        let modern = modern(plan, &tickets)?;
         if modern.is_none() {
             return Err(TermsFault::Nothing);
         }
-        Ok(Arc::new(Self { plan: plan.clone(), modern, memory }))
+        Ok(Arc::new(Self { plan: plan.clone(), modern, tickets }))
     }
 }
 
 /// rustls' part of the terms; none when the policy allows nothing that it agrees to.
-fn modern(plan: &Arc<TlsPlan>, memory: &Memory) -> Result<Option<Arc<ServerConfig>>, TermsFault> {
+fn modern(
+    plan: &Arc<TlsPlan>,
+    tickets: &Arc<dyn ProducesTickets>,
+) -> Result<Option<Arc<ServerConfig>>, TermsFault> {
     let all = aws_lc_rs::default_provider();
     let suites: Vec<_> = plan
         .suites
@@ -145,16 +128,8 @@ fn modern(plan: &Arc<TlsPlan>, memory: &Memory) -> Result<Option<Arc<ServerConfi
     config.enable_secret_extraction = true;
     let offered: &[Alpn] = if plan.alpn_h2 { &[Alpn::H2, Alpn::Http11] } else { &[Alpn::Http11] };
     config.alpn_protocols = offered.iter().map(|alpn| alpn.as_str().as_bytes().to_vec()).collect();
-    match memory {
-        Memory::Tickets(tickets) => {
-            config.ticketer = tickets.clone();
-            config.session_storage = Arc::new(NoServerSessionStorage {});
-        }
-        Memory::Sessions(sessions) => {
-            config.session_storage = sessions.clone();
-            config.max_early_data_size = EARLY_BYTES_MAX;
-        }
-    }
+    config.ticketer = tickets.clone();
+    config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(Some(Arc::new(config)))
 }
 
