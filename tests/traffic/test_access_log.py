@@ -7,6 +7,8 @@ import struct
 
 import pytest
 
+from harness import tls
+from harness.http2 import Http2
 from harness.stage import Stage
 from harness.wait import eventually
 
@@ -152,3 +154,17 @@ def test_files_are_rotated_and_old_ones_go(start, member):
         return len(sizes) == 3 and max(sizes) <= 1_100_000
     eventually(kept, what="the current file and two old ones")
     shutil.rmtree(process.data / "logs")
+
+
+def test_tls_and_http2_have_their_fields(fulcrum, member, stage):
+    lb = stage.load_balancer()
+    log = Log(fulcrum, stage, lb)
+    front = stage.secure([member("a")], load_balancer=lb, listener={"http2_enable": True})
+    with tls.Secure(front.where) as client:
+        client.ask("/one")
+        suite = client.suite
+    with Http2(front.where) as client:
+        client.ask("/two")
+    one, two = log.wait(2)
+    assert [one[name] for name in ("scheme", "protocol", "ssl_protocol", "ssl_cipher", "sni")] == ["https", "HTTP/1.1", "TLSv1.2", suite, tls.SITE]
+    assert (two["scheme"], two["protocol"], two["uri"].partition("/")[2], two["sni"]) == ("https", "HTTP/2.0", "two", tls.SITE)
