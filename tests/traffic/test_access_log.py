@@ -86,7 +86,9 @@ def test_every_request_has_one_line_and_a_bad_one_none(logged):
         assert client.send(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n").answer().status == 400
     front.get("/last")
     got = log.wait(21)
-    assert [one["uri"].rpartition("/")[2] for one in got] == [*(f"n{number}" for number in range(20)), "last"]
+    # Each worker writes its own records, so the order holds within a connection only.
+    names = [one["uri"].rpartition("/")[2] for one in got]
+    assert [name for name in names if name != "last"] == [f"n{number}" for number in range(20)] and "last" in names
     assert {one["status"] for one in got} == {"200"}
 
 

@@ -30,6 +30,10 @@ head_timeout_s = 5
 workers = 3
 drain_s = 0
 
+[access_log]
+file_mib_max = 5
+files_kept = 3
+
 [quotas]
 loadbalancer = -1
 listener = 1
@@ -120,6 +124,7 @@ fn every_key_is_read() {
     let ApiConfig { strict_fields, connections_max, head_timeout } = config.api;
     assert_eq!((strict_fields, connections_max, head_timeout), (true, 10, Duration::from_secs(5)));
     assert_eq!((config.dataplane.workers, config.dataplane.drain), (3, Duration::ZERO));
+    assert_eq!((config.access_log.bytes_max, config.access_log.kept), (5 << 20, 3));
     assert_eq!(config.quotas.len(), QuotaKey::ALL.len());
     assert_eq!(
         (
