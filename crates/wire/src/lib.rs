@@ -4,10 +4,14 @@
 //! - [`client_hello`]: what a TLS client says first; [`tls_suites`]: the names of cipher suites;
 //! - [`content_coding`]: Accept-Encoding, and what is worth compressing;
 //! - [`cookie`]: one cookie among many, found and changed;
-//! - [`h1`]: HTTP/1.0 and HTTP/1.1, both directions.
+//! - [`h1`]: HTTP/1.0 and HTTP/1.1, both directions;
+//! - [`proxy_protocol`]: whose connection it is, said by a load balancer in front or to a member;
+//! - [`quic`]: what QUIC packets show to everybody, to place them by connection id.
 
 pub mod client_hello;
 pub mod content_coding;
 pub mod cookie;
 pub mod h1;
+pub mod proxy_protocol;
+pub mod quic;
 pub mod tls_suites;
