@@ -18,7 +18,9 @@ for job in "$@"; do
     build)
       need gcc tool cc
       need libc6-dev test -e /usr/include/stdio.h
-      need curl tool curl ;;
+      need curl tool curl
+      need libssl-dev test -e /usr/include/openssl/ssl.h
+      need pkg-config tool pkg-config ;;
     test)
       need g++ tool c++
       need nghttp2-client tool h2load

@@ -1,5 +1,6 @@
 """HTTPS listeners: versions and suites by policy, certificates by name, mutual TLS, resumption, early data (behaviour/tls.md)."""
 
+import json
 import re
 import ssl
 import subprocess
@@ -47,8 +48,9 @@ POLICIES = {
     "tls-1-2-fs-with-1-3": ("TLSv1.3 TLSv1.2", "ACEG"),
     "hybrid-policy-1-0": ("TLSv1.2 TLSv1.1", "ABCDEFGHI"),
 }
-# What is offered of a policy (docs/guide/limits.md): TLS 1.2 with forward secrecy and AEAD, and TLS 1.3.
-OFFERED = [suite for suite in ALL if suite.startswith("ECDHE") and "GCM" in suite]
+NO_CBC = [suite for suite in ALL if suite.startswith("ECDHE") and "GCM" in suite]
+# Of the old names that only `tls-1-0-inherit` has, those that OpenSSL still knows.
+INHERITED = ["DHE-RSA-AES128-SHA", "DHE-RSA-AES256-SHA", "CAMELLIA128-SHA", "CAMELLIA256-SHA", "DHE-RSA-CAMELLIA128-SHA", "DHE-RSA-CAMELLIA256-SHA"]
 
 
 @pytest.fixture
@@ -64,12 +66,13 @@ def both(member, stage):
 @pytest.mark.parametrize("policy", [*POLICIES, "tls-1-2-strict-no-cbc"])
 def test_a_policy_serves_its_versions_and_suites_and_no_others(both, policy):
     versions, groups = POLICIES.get(policy, ("TLSv1.2", ""))
-    suites = [suite for group in groups for suite in GROUPS[group].split() if suite in OFFERED] or OFFERED
+    suites = [suite for group in groups for suite in GROUPS[group].split()] or NO_CBC
+    suites += INHERITED if policy == "tls-1-0-inherit" else []
     both.edit(tls_ciphers_policy=policy)
     served = {version for version in tls.VERSIONS if suite_with(both.where, version=version)}
-    assert served == set(versions.split()) & {"TLSv1.2", "TLSv1.3"}
-    got = {suite: suite_with(both.where, version="TLSv1.2", suites=[suite]) for suite in ALL}
-    assert got == {suite: suite if suite in suites else None for suite in ALL}
+    assert served == set(versions.split())
+    got = {suite: suite_with(both.where, version="TLSv1.2", suites=[suite]) for suite in ALL + INHERITED}
+    assert got == {suite: suite if suite in suites else None for suite in ALL + INHERITED}
 
 
 def test_the_order_is_the_policys_and_ecdsa_comes_first(both):
@@ -86,6 +89,58 @@ def test_a_policy_of_ones_own_wins(both):
     both.stage.api.update(f"security-policies/{own['id']}", "security_policy", protocols=["TLSv1.3"], ciphers=["TLS_AES_256_GCM_SHA384"])
     assert {version for version in tls.VERSIONS if suite_with(both.where, version=version)} == {"TLSv1.3"}
     assert suite_with(both.where, version="TLSv1.3") == "TLS_AES_256_GCM_SHA384"
+
+
+# -- clients that can do no better
+
+OLD = {"TLSv1": None, "TLSv1.1": None, "TLSv1.2": ["AES128-SHA"]}
+
+
+@pytest.fixture
+def old(both):
+    """A listener that admits TLS 1.0."""
+    both.edit(tls_ciphers_policy="tls-1-0", insert_headers={"X-Forwarded-TLS-Protocol": True, "X-Forwarded-TLS-Cipher": True})
+    return both
+
+
+@pytest.mark.parametrize("version", OLD)
+def test_old_clients_take_the_same_way(old, version):
+    with Secure(old.where, context=context(version=version, suites=OLD[version])) as client:
+        seen = json.loads(client.ask("/request").body)
+        told = {name.lower(): value for name, value in seen["headers"]}
+        assert told["x-forwarded-tls-protocol"] == version and told["x-forwarded-tls-cipher"] == client.suite
+        assert client.ask("/sink", method="POST", body=b"z" * 3_000_000).body == b"3000000"
+        client.request("/bytes/9000000")
+        assert client.answer(keep=False).length == 9_000_000
+        assert client.ask().body == b"a"
+
+
+@pytest.mark.parametrize("version", OLD)
+def test_old_clients_resume_on_every_worker(old, version):
+    terms = context(version=version, suites=OLD[version])
+    with Secure(old.where, context=terms) as client:
+        client.ask()
+        session = client.socket.session
+    for _ in range(8):
+        with Secure(old.where, context=terms, session=session) as client:
+            assert client.ask().body == b"a" and client.socket.session_reused
+
+
+def test_a_change_leaves_old_clients_connections_alone(old):
+    terms = context(version="TLSv1")
+    with Secure(old.where, context=terms) as client:
+        assert client.ask().body == b"a"
+        old.edit(tls_ciphers_policy="tls-1-2-strict")
+        assert suite_with(old.where, version="TLSv1") is None
+        assert client.ask().body == b"a"
+
+
+@pytest.mark.parametrize("suite", ["CAMELLIA128-SHA", "AES128-GCM-SHA256", "ECDHE-RSA-AES128-SHA256"])
+def test_a_policy_that_only_old_clients_can_meet_is_served(both, suite):
+    own = both.stage.beside("security-policies", "security_policy", protocols=["TLSv1.2"], ciphers=[suite])
+    both.edit(security_policy_id=own["id"])
+    assert suite_with(both.where, version="TLSv1.2", suites=[suite, "ECDHE-RSA-AES128-GCM-SHA256"]) == suite
+    assert suite_with(both.where, version="TLSv1.2", suites=["ECDHE-RSA-AES128-GCM-SHA256"]) is None
 
 
 # -- certificates
@@ -149,9 +204,11 @@ def mutual(member, stage):
     return stage.secure([member("a")], listener={"client_ca_tls_container_ref": ca["id"], "tls_ciphers_policy": "tls-1-2-fs-with-1-3"}), clients
 
 
-@pytest.mark.parametrize("version", ["TLSv1.3", "TLSv1.2"])
+@pytest.mark.parametrize("version", ["TLSv1.3", "TLSv1.2", "TLSv1.1"])
 def test_mutual_tls(mutual, version):
     front, clients = mutual
+    if version == "TLSv1.1":
+        front.edit(tls_ciphers_policy="tls-1-1")
     good = clients.issue("client.example.com", common_name="client")
     assert tls.get(front.where, context=context(version=version, client=good)).body == b"a"
     for why, bad in (("none", None), ("a stranger's", pki.authority().issue("client.example.com")), ("an expired one", clients.issue("c.example.com", expired=True))):

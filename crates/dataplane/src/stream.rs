@@ -17,7 +17,13 @@ use std::{
 
 use tokio::net::TcpStream;
 
-use crate::{http::ClientTls, http2::H2Stream, io as socket, sys::rtt::rtt_micros, tls::TlsStream};
+use crate::{
+    http::ClientTls,
+    http2::H2Stream,
+    io as socket,
+    sys::rtt::rtt_micros,
+    tls::{OpensslStream, TlsStream},
+};
 
 /// A connection of a client or to a member, as HTTP sees it.
 pub(crate) enum Stream {
@@ -27,6 +33,8 @@ pub(crate) enum Stream {
     H2(Box<H2Stream>),
     /// A TLS session.
     Tls(Box<TlsStream>),
+    /// A TLS session with a client that is served by OpenSSL.
+    Openssl(Box<OpensslStream>),
 }
 
 impl Stream {
@@ -42,6 +50,7 @@ impl Stream {
             Self::Plain(tcp) => socket::poll_read(tcp, cx, buffer),
             Self::H2(stream) => stream.poll_read(cx, buffer),
             Self::Tls(tls) => tls.poll_read(cx, buffer),
+            Self::Openssl(tls) => tls.poll_read(cx, buffer),
         }
     }
 
@@ -56,6 +65,7 @@ impl Stream {
             Self::Plain(tcp) => socket::poll_first_read(tcp, cx, buffer),
             Self::H2(stream) => stream.poll_read(cx, buffer),
             Self::Tls(tls) => tls.poll_read(cx, buffer),
+            Self::Openssl(tls) => tls.poll_read(cx, buffer),
         }
     }
 
@@ -66,6 +76,7 @@ impl Stream {
             Self::Plain(tcp) => socket::write(tcp, pieces),
             Self::H2(stream) => stream.write(pieces),
             Self::Tls(tls) => tls.write(pieces),
+            Self::Openssl(tls) => tls.write(pieces),
         }
     }
 
@@ -76,6 +87,7 @@ impl Stream {
             Self::Plain(tcp) => socket::write_last(tcp, pieces),
             Self::H2(stream) => stream.write(pieces),
             Self::Tls(tls) => tls.write(pieces),
+            Self::Openssl(tls) => tls.write(pieces),
         }
     }
 
@@ -86,6 +98,7 @@ impl Stream {
             Self::Plain(tcp) => socket::write_at_once(tcp, pieces),
             Self::H2(stream) => stream.write(pieces),
             Self::Tls(tls) => tls.write(pieces),
+            Self::Openssl(tls) => tls.write(pieces),
         }
     }
 
@@ -96,6 +109,7 @@ impl Stream {
             Self::Plain(tcp) => socket::poll_writable(tcp, cx),
             Self::H2(stream) => stream.poll_writable(cx),
             Self::Tls(tls) => tls.poll_writable(cx),
+            Self::Openssl(tls) => tls.poll_flush(cx),
         }
     }
 
@@ -107,6 +121,7 @@ impl Stream {
             // What the connection frames is its own affair.
             Self::H2(_) => Poll::Ready(Ok(())),
             Self::Tls(tls) => tls.poll_flush(cx),
+            Self::Openssl(tls) => tls.poll_flush(cx),
         }
     }
 
@@ -117,6 +132,7 @@ impl Stream {
             Self::Plain(tcp) => socket::quiet(tcp),
             Self::H2(stream) => stream.is_quiet(),
             Self::Tls(tls) => tls.is_quiet(),
+            Self::Openssl(tls) => tls.is_quiet(),
         }
     }
 
@@ -126,7 +142,7 @@ impl Stream {
         match self {
             Self::Plain(tcp) => socket::has_ended(tcp, cx),
             Self::H2(_) => false,
-            Self::Tls(_) => false,
+            Self::Tls(_) | Self::Openssl(_) => false,
         }
     }
 
@@ -135,7 +151,7 @@ impl Stream {
         match self {
             Self::Plain(tcp) => socket::is_connected(tcp, cx),
             Self::H2(stream) => stream.is_connected(),
-            Self::Tls(_) => false,
+            Self::Tls(_) | Self::Openssl(_) => false,
         }
     }
 
@@ -145,6 +161,7 @@ impl Stream {
             Self::Plain(tcp) => socket::send_at_once(tcp),
             Self::H2(_) => {}
             Self::Tls(tls) => tls.send_at_once(),
+            Self::Openssl(tls) => tls.send_at_once(),
         }
     }
 
@@ -154,6 +171,7 @@ impl Stream {
             Self::Plain(tcp) => socket::finish(tcp),
             Self::H2(stream) => stream.finish(),
             Self::Tls(tls) => tls.finish(),
+            Self::Openssl(tls) => tls.finish(),
         }
     }
 
@@ -163,6 +181,7 @@ impl Stream {
             Self::Plain(tcp) => socket::reset_on_close(tcp),
             Self::H2(stream) => stream.reset_on_close(),
             Self::Tls(tls) => tls.reset_on_close(),
+            Self::Openssl(tls) => tls.reset_on_close(),
         }
     }
 
@@ -170,7 +189,7 @@ impl Stream {
     #[inline]
     pub(crate) fn is_gone(&mut self, cx: &mut Context<'_>) -> bool {
         match self {
-            Self::Plain(_) | Self::Tls(_) => false,
+            Self::Plain(_) | Self::Tls(_) | Self::Openssl(_) => false,
             Self::H2(stream) => stream.is_gone(cx),
         }
     }
@@ -178,7 +197,7 @@ impl Stream {
     /// Whether what came on it is a call of gRPC, so that its errors have to be those of gRPC.
     pub(crate) fn is_grpc(&self) -> bool {
         match self {
-            Self::Plain(_) | Self::Tls(_) => false,
+            Self::Plain(_) | Self::Tls(_) | Self::Openssl(_) => false,
             Self::H2(stream) => stream.is_grpc(),
         }
     }
@@ -189,13 +208,14 @@ impl Stream {
             Self::Plain(tcp) => rtt_micros(tcp),
             Self::H2(stream) => stream.rtt_micros(),
             Self::Tls(tls) => tls.rtt_micros(),
+            Self::Openssl(tls) => tls.rtt_micros(),
         }
     }
 
     /// Whether it is a stream of an HTTP/2 connection.
     pub(crate) fn is_http2(&self) -> bool {
         match self {
-            Self::Plain(_) | Self::Tls(_) => false,
+            Self::Plain(_) | Self::Tls(_) | Self::Openssl(_) => false,
             Self::H2(_) => true,
         }
     }
@@ -207,6 +227,7 @@ impl Stream {
             Self::Plain(_) => None,
             Self::H2(stream) => stream.client_tls(),
             Self::Tls(tls) => tls.client.as_deref(),
+            Self::Openssl(tls) => tls.client.as_deref(),
         }
     }
 
@@ -215,6 +236,7 @@ impl Stream {
         match self {
             Self::Plain(_) | Self::H2(_) => None,
             Self::Tls(tls) => tls.client.clone(),
+            Self::Openssl(tls) => tls.client.clone(),
         }
     }
 
@@ -224,7 +246,7 @@ impl Stream {
         match self {
             Self::Plain(tcp) => Some(tcp),
             Self::H2(_) => None,
-            Self::Tls(_) => None,
+            Self::Tls(_) | Self::Openssl(_) => None,
         }
     }
 }

@@ -4,7 +4,8 @@
 //! - [`accept`]: a client's connection until its session stands.
 //! - [`TlsStream`]: a session that stands (or is being made), used as a socket is.
 //!
-//! Handshakes are rustls', records our own (`record`), both on aws-lc. Nothing here knows HTTP.
+//! Handshakes are rustls', records our own (`record`), both on aws-lc. Clients that can do no better than what rustls left out
+//! are served by OpenSSL ([`OpensslStream`]), where the listener's policy admits them. Nothing here knows HTTP.
 //!
 //! Source: behaviour/tls.md; design sections 7 and 12.
 
@@ -13,6 +14,8 @@ mod handshake;
 mod held;
 mod info;
 mod member;
+mod offer;
+mod openssl;
 mod record;
 mod session;
 mod terms;
@@ -21,5 +24,6 @@ pub(crate) use accept::{Accepted, accept};
 pub(crate) use held::TlsScratch;
 pub(crate) use info::{Alpn, TlsInfo};
 pub(crate) use member::MemberTls;
+pub(crate) use openssl::OpensslStream;
 pub(crate) use session::TlsStream;
 pub(crate) use terms::Terms;

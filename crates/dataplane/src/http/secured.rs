@@ -21,7 +21,7 @@ use crate::{
     service::Service,
     stream::Stream,
     table::Seat,
-    tls::{self, Accepted, Alpn},
+    tls::{self, Accepted, Alpn, TlsInfo},
 };
 
 /// Makes a session of a client's connection; none when it has ended.
@@ -37,24 +37,19 @@ pub(super) async fn begin(door: Rc<Door>, tcp: TcpStream, peer: SocketAddr) -> O
         return None;
     };
     match tls::accept(&door.worker, terms, tcp, &seat, wants_hello(&service)).await {
-        Ok(Accepted::Tls(mut stream)) => {
-            let info = stream.take_info();
+        Ok(Accepted::Tls(mut stream, info)) => {
             let alpn = info.alpn;
-            stream.client = Some(Rc::new(ClientTls::new(TlsFacts {
-                version: info.version,
-                suite: info.suite,
-                server_name: info.server_name,
-                alpn: alpn.map(Alpn::as_str),
-                certificate: info.certificate,
-                client_certificate: info.client_certificate,
-                client_hello: info.client_hello,
-            })));
+            stream.client = Some(client_tls(*info));
             let stream = Stream::Tls(stream);
             if alpn == Some(Alpn::H2) {
                 http2::serve(door, stream, peer, seat, open).await;
                 return None;
             }
             Some(Connection::seated(door, stream, peer, seat, Some(open)))
+        }
+        Ok(Accepted::Openssl(mut stream, info)) => {
+            stream.client = Some(client_tls(*info));
+            Some(Connection::seated(door, Stream::Openssl(stream), peer, seat, Some(open)))
         }
         Ok(Accepted::Plain(tcp)) => {
             tracing::debug!(client = %peer, "plain HTTP came to a port of TLS");
@@ -66,6 +61,18 @@ pub(super) async fn begin(door: Rc<Door>, tcp: TcpStream, peer: SocketAddr) -> O
             None
         }
     }
+}
+
+fn client_tls(info: TlsInfo) -> Rc<ClientTls> {
+    Rc::new(ClientTls::new(TlsFacts {
+        version: info.version,
+        suite: info.suite,
+        server_name: info.server_name,
+        alpn: info.alpn.map(Alpn::as_str),
+        certificate: info.certificate,
+        client_certificate: info.client_certificate,
+        client_hello: info.client_hello,
+    }))
 }
 
 /// Whether a header tells something of the client's first words.

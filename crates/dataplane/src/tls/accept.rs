@@ -11,7 +11,7 @@ use rustls::server::UnbufferedServerConnection;
 use tokio::net::TcpStream;
 use wire::client_hello::{ClientHello, HelloParse, NotTls};
 
-use super::{Terms, TlsInfo, TlsStream, handshake::Handshake};
+use super::{OpensslStream, Terms, TlsInfo, TlsStream, handshake::Handshake, openssl::Fallback};
 use crate::{
     io as socket,
     table::{Seat, TICK},
@@ -21,7 +21,9 @@ use crate::{
 /// What a connection to a port of TLS turned out to be.
 pub(crate) enum Accepted {
     /// A session.
-    Tls(Box<TlsStream>),
+    Tls(Box<TlsStream>, Box<TlsInfo>),
+    /// A session with a client that is served by OpenSSL.
+    Openssl(Box<OpensslStream>, Box<TlsInfo>),
     /// Something that is no TLS but might be HTTP.
     Plain(TcpStream),
 }
@@ -62,12 +64,22 @@ pub(crate) async fn accept(
         match ClientHello::parse(&hello) {
             Ok(HelloParse::Partial { .. }) => {}
             Ok(HelloParse::NotTls(NotTls::Http)) => return Ok(Accepted::Plain(tcp)),
+            Ok(HelloParse::Complete(said)) => {
+                if let Some(fallback) = &terms.fallback
+                    && fallback.serves(&said, terms.modern.as_ref().map(|modern| &modern.offer))
+                {
+                    let server_name = said.sni().map(str::to_owned);
+                    return accept_by_openssl(worker, fallback, tcp, seat, hello, server_name, keep_hello)
+                        .await;
+                }
+                break;
+            }
             // What is no TLS, or is wrong, is told so by rustls in an alert.
-            Ok(HelloParse::Complete(_) | HelloParse::NotTls(NotTls::Other)) | Err(_) => break,
+            Ok(HelloParse::NotTls(NotTls::Other)) | Err(_) => break,
         }
     }
     let Some(modern) = &terms.modern else { return Err(io::ErrorKind::Unsupported.into()) };
-    let handshake = UnbufferedServerConnection::new(modern.clone()).map_err(io::Error::other)?;
+    let handshake = UnbufferedServerConnection::new(modern.config.clone()).map_err(io::Error::other)?;
     let client_hello = if keep_hello { hello.as_slice().into() } else { Box::default() };
     let mut stream = TlsStream::new(tcp, worker.tls.clone(), Handshake::Server(handshake), hello);
     stream.info = Some(Box::new(TlsInfo { client_hello, ..TlsInfo::default() }));
@@ -76,7 +88,32 @@ pub(crate) async fn accept(
         Poll::Pending => poll_over(worker, seat, false, cx),
     })
     .await?;
-    Ok(Accepted::Tls(Box::new(stream)))
+    let info = Box::new(stream.take_info());
+    Ok(Accepted::Tls(Box::new(stream), info))
+}
+
+async fn accept_by_openssl(
+    worker: &Rc<Worker>,
+    fallback: &Fallback,
+    tcp: TcpStream,
+    seat: &Seat,
+    hello: Vec<u8>,
+    server_name: Option<String>,
+    keep_hello: bool,
+) -> io::Result<Accepted> {
+    let name = server_name.as_deref();
+    let session = fallback.begin(name).map_err(io::Error::other)?;
+    let mut stream = OpensslStream::new(session, tcp, &hello, worker.tls.clone())?;
+    poll_fn(|cx| match stream.poll_handshake(cx) {
+        Poll::Ready(made) => Poll::Ready(made),
+        Poll::Pending => poll_over(worker, seat, false, cx),
+    })
+    .await?;
+    let mut info = stream.info(fallback, name);
+    if keep_hello {
+        info.client_hello = hello.into();
+    }
+    Ok(Accepted::Openssl(Box::new(stream), Box::new(info)))
 }
 
 /// Ready when a handshake is to be waited for no longer.

@@ -15,16 +15,28 @@ use rustls::{
     version,
 };
 
-use super::info::{Alpn, SUITES};
+use super::{
+    info::{Alpn, SUITES},
+    offer::ModernOffer,
+    openssl::Fallback,
+};
 
 /// What a listener agrees to.
 pub(crate) struct Terms {
     pub(crate) plan: Arc<TlsPlan>,
     /// For clients of TLS 1.2 and 1.3 with authenticated encryption; none: the policy allows nothing of it.
-    pub(super) modern: Option<Arc<ServerConfig>>,
+    pub(super) modern: Option<Modern>,
+    /// For clients that are none of these; none: the policy admits no others.
+    pub(super) fallback: Option<Fallback>,
     /// What sessions are resumed by: kept as long as it is safe, so that a change does not cost every client a full handshake.
     /// Keys of the tickets that clients keep; they change every six hours.
     tickets: Arc<dyn ProducesTickets>,
+}
+
+/// rustls' part of the terms.
+pub(super) struct Modern {
+    pub(super) config: Arc<ServerConfig>,
+    pub(super) offer: ModernOffer,
 }
 
 /// Why a listener's TLS cannot be served.
@@ -50,9 +62,14 @@ pub(crate) enum TermsFault {
     },
     /// The policy's versions and suites leave nothing to agree on.
     #[error(
-        "the security policy allows nothing that can be served here; allow TLS 1.2 or 1.3 with an AES-GCM suite"
+        "the security policy allows nothing that can be served here; allow TLS 1.2 or 1.3 with an AES suite"
     )]
     Nothing,
+    /// OpenSSL, which would have to serve all clients, takes a certificate or the policy not.
+    #[error(
+        "OpenSSL cannot be set up for what the security policy allows; replace the certificate or allow TLS 1.2 with AES-GCM"
+    )]
+    Openssl(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The system gives no random numbers, or the like.
     #[error("TLS cannot be set up")]
     Setup(#[source] rustls::Error),
@@ -67,18 +84,18 @@ impl Terms {
             Some(_) | None => aws_lc_rs::Ticketer::new().map_err(TermsFault::Setup)?,
         };
         let modern = modern(plan, &tickets)?;
-        if modern.is_none() {
-            return Err(TermsFault::Nothing);
+        let fallback = Fallback::new(plan);
+        match (&modern, &fallback) {
+            (Some(_), _) => {}
+            (None, Some(fallback)) => fallback.prepare()?,
+            (None, None) => return Err(TermsFault::Nothing),
         }
-        Ok(Arc::new(Self { plan: plan.clone(), modern, tickets }))
+        Ok(Arc::new(Self { plan: plan.clone(), modern, fallback, tickets }))
     }
 }
 
 /// rustls' part of the terms; none when the policy allows nothing that it agrees to.
-fn modern(
-    plan: &Arc<TlsPlan>,
-    tickets: &Arc<dyn ProducesTickets>,
-) -> Result<Option<Arc<ServerConfig>>, TermsFault> {
+fn modern(plan: &Arc<TlsPlan>, tickets: &Arc<dyn ProducesTickets>) -> Result<Option<Modern>, TermsFault> {
     let all = aws_lc_rs::default_provider();
     let suites: Vec<_> = plan
         .suites
@@ -121,6 +138,7 @@ fn modern(
             builder.with_client_cert_verifier(verifier.map_err(|error| fault(error.into()))?)
         }
     };
+    let offer = ModernOffer::new(&provider, &versions, keys.iter().map(AsRef::as_ref));
     let v13 = versions.iter().any(|version| **version == version::TLS13);
     let suites = provider.cipher_suites.iter().map(|suite| suite.suite()).collect();
     let mut config = builder.with_cert_resolver(Arc::new(Shown { plan: plan.clone(), keys, v13, suites }));
@@ -130,7 +148,7 @@ fn modern(
     config.alpn_protocols = offered.iter().map(|alpn| alpn.as_str().as_bytes().to_vec()).collect();
     config.ticketer = tickets.clone();
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    Ok(Some(Arc::new(config)))
+    Ok(Some(Modern { config: Arc::new(config), offer }))
 }
 
 fn certified(
