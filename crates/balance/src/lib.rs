@@ -13,6 +13,7 @@
 //! What it does not do: no slow start, and it remembers no flows.
 
 pub mod connections;
+pub mod flows;
 pub mod health;
 pub mod health_table;
 pub mod least_connections;
@@ -26,6 +27,7 @@ pub mod stickiness;
 pub mod weighted_pools;
 
 pub use connections::Connections;
+pub use flows::{CidKey, Flow, FlowId, FlowKey, FlowTable, MemberSlot};
 pub use health::{Health, Probe, Step, Thresholds};
 pub use health_table::HealthTable;
 pub use least_connections::LeastConnections;

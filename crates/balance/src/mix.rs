@@ -32,6 +32,16 @@ pub const fn mix_socket_address(address: SocketAddr) -> u64 {
     mix(mix_address(address.ip()) ^ address.port() as u64)
 }
 
+/// The hash of a few bytes, such as a part of a QUIC connection id ([`crate::Maglev::pick_hash`]).
+pub const fn mix_bytes(bytes: &[u8]) -> u64 {
+    let mut hash = mix(bytes.len() as u64);
+    let mut rest = bytes;
+    while let Some((&byte, behind)) = rest.split_first() {
+        (hash, rest) = (mix(hash ^ byte as u64), behind);
+    }
+    hash
+}
+
 /// Keeps IPv6 addresses apart from IPv4 addresses of the same low bits; an arbitrary number.
 const V6: u64 = 0x6c62_272e_07bb_0142;
 
@@ -48,7 +58,12 @@ mod tests {
         }
         let mapped: IpAddr = "::ffff:192.0.2.1".parse().unwrap();
         assert_eq!(mix_address(mapped), mix_address("192.0.2.1".parse().unwrap()));
+        let bytes = [&b""[..], b"\0", b"abc", b"abd"].map(mix_bytes);
+        assert_eq!(bytes, EXPECTED_BYTES, "{bytes:#x?}");
     }
+
+    const EXPECTED_BYTES: [u64; 4] =
+        [0x9ca0_66f1_a4ab_2eea, 0x5b9a_6eba_30ae_dee8, 0x04d5_e2d7_5574_b35f, 0x7722_5cf2_4f9f_1f22];
 
     const EXPECTED: [(&str, u64); 3] = [
         ("192.0.2.1", 0x9823_b702_7abc_e7b4),
