@@ -3,6 +3,7 @@
 import pytest
 from huaweicloudsdkelb import v3
 
+from harness import pki
 from harness.sdk import refused_with
 
 
@@ -158,3 +159,44 @@ def test_values_that_do_not_fit_are_named(api, stage, field, value):
     body = {"loadbalancer_id": stage.load_balancer()["id"], "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN", field: value}
     reply = api.elb("POST", "pools", {"pool": body})
     assert (reply.status, reply.code) == (400, "ELB.8902") and field in reply.message
+
+
+ID = "0123abcd-0123-4567-89ab-0123456789ab"
+VERIFIED = [
+    ("in clear", "HTTP", {"ca_certificate_id": "CA"}, 400, "member_tls"),
+    ("bytes", "TCP", {"ca_certificate_id": "CA"}, 400, "member_tls"),
+    ("no authority", "HTTPS", {"server_name": "a.example.com"}, 400, "member_tls.ca_certificate_id"),
+    ("a server's certificate", "HTTPS", {"ca_certificate_id": "SITE"}, 400, "member_tls"),
+    ("one that is not there", "HTTPS", {"ca_certificate_id": ID}, 404, ID),
+    ("an address", "HTTPS", {"ca_certificate_id": "CA", "server_name": "127.0.0.1"}, 400, "member_tls.server_name"),
+    ("a wildcard", "HTTPS", {"ca_certificate_id": "CA", "server_name": "*.example.com"}, 400, "member_tls.server_name"),
+]
+
+
+@pytest.mark.parametrize("why, protocol, member_tls, status, named", VERIFIED, ids=[row[0] for row in VERIFIED])
+def test_how_members_are_verified_must_fit(api, stage, why, protocol, member_tls, status, named):
+    ids = {"CA": stage.beside("certificates", "certificate", type="client", certificate=pki.authority().pem)["id"], "SITE": stage.certificate()["id"]}
+    member_tls = {key: ids.get(value, value) for key, value in member_tls.items()}
+    lb = stage.load_balancer()["id"]
+    pool = {"loadbalancer_id": lb, "protocol": protocol, "lb_algorithm": "ROUND_ROBIN"}
+    reply = api.elb("POST", "pools", {"pool": {**pool, "member_tls": member_tls}})
+    assert reply.status == status and named in reply.message, reply.text
+    made = api.create("pools", "pool", **pool)
+    assert made["member_tls"] is None
+    reply = api.elb("PUT", f"pools/{made['id']}", {"pool": {"member_tls": member_tls}})
+    assert reply.status == status and named in reply.message, reply.text
+
+
+def test_how_members_are_verified_is_kept_and_holds_its_authority(api, stage):
+    ca = api.create("certificates", "certificate", type="client", certificate=pki.authority().pem)["id"]
+    lb = stage.load_balancer()["id"]
+    pool = api.create("pools", "pool", loadbalancer_id=lb, protocol="HTTPS", lb_algorithm="ROUND_ROBIN", member_tls={"ca_certificate_id": ca})
+    path = f"pools/{pool['id']}"
+    assert pool["member_tls"] == api.show(path, "pool")["member_tls"] == {"ca_certificate_id": ca, "server_name": None}
+    for said, kept in (({"server_name": "API.example.com"}, "api.example.com"), ({}, "api.example.com"), ({"server_name": None}, None)):
+        assert api.update(path, "pool", member_tls=said)["member_tls"] == {"ca_certificate_id": ca, "server_name": kept}
+    assert api.update(path, "pool", name="other")["member_tls"]["ca_certificate_id"] == ca
+    refused = api.elb("DELETE", f"certificates/{ca}")
+    assert (refused.status, refused.code) == (409, "ELB.8907") and pool["id"] in refused.message
+    assert api.update(path, "pool", member_tls=None)["member_tls"] is None
+    api.delete(f"certificates/{ca}")

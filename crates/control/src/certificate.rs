@@ -45,7 +45,7 @@ pub async fn certificate_update(
     command(control, caller, action(Verb::Put), |draft| update(draft, id, patch.clone())).await
 }
 
-/// Deletes a certificate that no listener names.
+/// Deletes a certificate that no listener and no pool names.
 pub async fn certificate_delete(control: &Control, caller: &Caller, id: CertificateId) -> Result<(), Error> {
     command(control, caller, action(Verb::Delete), |draft| delete(draft, id)).await
 }
@@ -140,6 +140,12 @@ pub(crate) fn delete(draft: &mut Draft<'_>, id: CertificateId) -> Result<(), Err
         return Err(Error::InUse {
             what: format!("certificate {id}"),
             by: format!("listener {} uses it; give that another one first", listener.id),
+        });
+    }
+    if let Some(pool) = draft.state.pools_with_authority(id).next() {
+        return Err(Error::InUse {
+            what: format!("certificate {id}"),
+            by: format!("members of pool {} are verified by it; give that another one first", pool.id),
         });
     }
     draft.delete(Object::Certificate(certificate.clone()));

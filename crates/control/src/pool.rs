@@ -1,5 +1,7 @@
 //! The verbs of pools (huawei/behaviours.md section 7).
 
+mod member_tls;
+
 use std::sync::Arc;
 
 use identity::{Action, Caller, Verb};
@@ -95,6 +97,7 @@ pub(crate) fn create(draft: &mut Draft<'_>, new: NewPool) -> Result<Arc<Pool>, E
         any_port: new.any_port,
         drain: new.drain,
         all_down_forward: new.all_down_forward,
+        member_tls: new.member_tls,
         load_balancer: new.load_balancer,
         protection: new.protection,
         enterprise_project: new.enterprise_project,
@@ -102,6 +105,7 @@ pub(crate) fn create(draft: &mut Draft<'_>, new: NewPool) -> Result<Arc<Pool>, E
         updated_at: draft.now,
     });
     check(&made)?;
+    member_tls::check(draft, &made)?;
     if let Some(lb) = &lb {
         listener::reach::check_members(draft, lb, &made, "vpc_id")?;
     }
@@ -157,6 +161,7 @@ pub(crate) fn update(draft: &mut Draft<'_>, id: PoolId, patch: PoolPatch) -> Res
     }
     patch.slow_start.apply(&mut pool.slow_start);
     patch.drain.apply(&mut pool.drain);
+    patch.member_tls.apply(&mut pool.member_tls);
     pool.protection = protection::patched(&pool.protection, patch.protection)?;
     pool.name = patch.name.unwrap_or(pool.name);
     pool.description = patch.description.unwrap_or(pool.description);
@@ -167,6 +172,7 @@ pub(crate) fn update(draft: &mut Draft<'_>, id: PoolId, patch: PoolPatch) -> Res
     pool.all_down_forward = patch.all_down_forward.unwrap_or(pool.all_down_forward);
     pool.updated_at = draft.now;
     check(&pool)?;
+    member_tls::check(draft, &pool)?;
     for lb in draft.load_balancers_of(&pool) {
         if pool.network.is_some_and(|network| network != lb.network) {
             return Err(Error::invalid(

@@ -323,6 +323,7 @@ pub(crate) fn new_pool() -> NewPool {
         any_port: false,
         drain: None,
         all_down_forward: false,
+        member_tls: None,
         load_balancer: None,
         listener: None,
         protection: Protection::None,

@@ -1,23 +1,40 @@
 //! A member at work in one worker: its counters and the idle connections kept to it.
 
-use std::{cell::RefCell, io, rc::Rc, sync::Arc};
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    rc::Rc,
+    sync::Arc,
+};
 
 use model::PoolProtocol;
 use plan::MemberPlan;
 use telemetry::MemberCounters;
 
-use crate::{http2::Links, stream::Stream, worker::Worker};
+use crate::{
+    http2::Links,
+    stream::Stream,
+    tls::{MemberTerms, MemberTls},
+    worker::Worker,
+};
 
-/// A member of a target in one worker. Lives on over plans while its id and address stay the same, and with it the
-/// connections kept to it.
+/// A member of a target in one worker. Lives on over plans while its id, its address and how it is verified stay the same, and with
+/// it the connections kept to it.
 pub(crate) struct Member {
     pub(crate) plan: MemberPlan,
     pub(crate) counters: Arc<MemberCounters>,
+    /// How it is spoken to where it is verified.
+    tls: Option<MemberTls>,
+    /// When (in ticks) the log was last told of its certificate, and what was passed over since.
+    told: Cell<(Option<u32>, u32)>,
     /// The newest last; it is taken first, so that those that are not needed grow old.
     idle: RefCell<Vec<Idle>>,
     /// Connections of HTTP/2, where the pool speaks it.
     pub(crate) links: Links,
 }
+
+/// A minute.
+const TOLD_EVERY_TICKS: u32 = 600;
 
 struct Idle {
     stream: Stream,
@@ -26,8 +43,21 @@ struct Idle {
 }
 
 impl Member {
-    pub(crate) fn new(worker: &Rc<Worker>, plan: MemberPlan, counters: Arc<MemberCounters>) -> Rc<Self> {
-        Rc::new(Self { plan, counters, idle: RefCell::default(), links: Links::new(worker) })
+    /// `terms`: how it is verified; none: not at all.
+    pub(crate) fn new(
+        worker: &Rc<Worker>,
+        plan: MemberPlan,
+        terms: Option<&MemberTerms>,
+        counters: Arc<MemberCounters>,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            plan,
+            counters,
+            tls: terms.map(|terms| terms.member(&worker.member_tls)),
+            told: Cell::default(),
+            idle: RefCell::default(),
+            links: Links::new(worker),
+        })
     }
 
     /// Begins something to speak to it on, in the pool's protocol; whether a connection was made for it.
@@ -35,13 +65,29 @@ impl Member {
         match protocol {
             PoolProtocol::Grpc => self.links.open(self.plan.address),
             PoolProtocol::Https => {
-                let session = worker.member_tls.connect(self.plan.address, worker.tls.clone())?;
+                let tls = self.tls.as_ref().unwrap_or(&worker.member_tls);
+                let session = tls.connect(self.plan.address, worker.tls.clone())?;
                 Ok((Stream::Tls(Box::new(session)), true))
             }
             PoolProtocol::Tcp | PoolProtocol::Http => {
                 Stream::connect(self.plan.address).map(|stream| (stream, true))
             }
         }
+    }
+
+    /// Notes that nothing could be said on this stream to it. That its certificate does not verify is counted, and told in the log at
+    /// most once in [`TOLD_EVERY_TICKS`].
+    pub(crate) fn note_unreached(&self, worker: &Worker, stream: &Stream) {
+        let Some(fault) = stream.certificate_fault() else { return };
+        self.counters.unverified.inc();
+        let now = worker.table.now();
+        let (told, passed_over) = self.told.get();
+        if told.is_some_and(|told| now.saturating_sub(told) < TOLD_EVERY_TICKS) {
+            return self.told.set((told, passed_over.saturating_add(1)));
+        }
+        self.told.set((Some(now), 0));
+        let (member, address) = (self.plan.id, self.plan.address);
+        tracing::warn!(%member, %address, fault, passed_over, "a member's certificate does not verify");
     }
 
     /// A kept connection that is still silent and open, as far as is known without asking the system.

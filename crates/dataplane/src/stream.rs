@@ -240,6 +240,14 @@ impl Stream {
         }
     }
 
+    /// What is wrong with the peer's certificate, if no session was made because of it.
+    pub(crate) fn certificate_fault(&self) -> Option<&str> {
+        match self {
+            Self::Plain(_) | Self::H2(_) | Self::Openssl(_) => None,
+            Self::Tls(tls) => tls.certificate_fault(),
+        }
+    }
+
     /// The socket, when nothing is between it and the bytes; bytes may then be moved past us (splice).
     #[inline]
     pub(crate) fn plain(&self) -> Option<&TcpStream> {

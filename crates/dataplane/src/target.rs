@@ -9,11 +9,13 @@ use balance::{Connections, HealthTable, MemberIndex, PickContext, Picker, Placem
 use model::{Algorithm, TargetId, Weight};
 use plan::TargetPlan;
 
-use crate::{http::Sticky, member::Member, worker::Worker};
+use crate::{http::Sticky, member::Member, tls::MemberTerms, worker::Worker};
 
 /// A target's plan with what all workers share: members, health and counts change together.
 pub(crate) struct SharedTarget {
     pub(crate) plan: Arc<TargetPlan>,
+    /// How members are verified; the same while their plan is.
+    terms: Option<Arc<MemberTerms>>,
     pub(crate) health: HealthTable,
     pub(crate) connections: Connections,
 }
@@ -46,7 +48,12 @@ impl SharedTarget {
             Some(former) => former.connections.with_members(plan.members.len(), |index| before[index]),
             None => Connections::new(workers as u16, plan.members.len()),
         };
-        Arc::new(Self { plan, health, connections })
+        let former_terms = former.and_then(|former| former.terms.as_ref());
+        let terms = plan.member_tls.as_ref().map(|wanted| match former_terms {
+            Some(same) if same.plan == *wanted => same.clone(),
+            Some(_) | None => MemberTerms::new(wanted),
+        });
+        Arc::new(Self { plan, terms, health, connections })
     }
 }
 
@@ -72,15 +79,23 @@ pub(crate) enum Unserved {
 impl Target {
     pub(crate) fn new(worker: &Rc<Worker>, shared: Arc<SharedTarget>, former: Option<&Self>) -> Rc<Self> {
         let plan = &shared.plan;
+        let terms = shared.terms.as_ref();
+        // What was made under other terms is not used again.
+        let lasting = former.filter(|former| match (&former.shared.terms, terms) {
+            (None, None) => true,
+            (Some(before), Some(now)) => Arc::ptr_eq(before, now),
+            (None, Some(_)) | (Some(_), None) => false,
+        });
         let members: Box<[_]> = plan
             .members
             .iter()
             .map(|member| {
-                let kept = former.and_then(|former| {
+                let kept = lasting.and_then(|former| {
                     former.members.iter().find(|m| m.plan.id == member.id && m.plan.address == member.address)
                 });
                 let counters = || worker.registry.member(plan.id, member.id, worker.index);
-                kept.cloned().unwrap_or_else(|| Member::new(worker, member.clone(), counters()))
+                let terms = terms.map(Arc::as_ref);
+                kept.cloned().unwrap_or_else(|| Member::new(worker, member.clone(), terms, counters()))
             })
             .collect();
         if let Some(former) = former {

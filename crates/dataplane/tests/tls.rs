@@ -3,6 +3,7 @@
 
 mod rig;
 #[path = "rig/tls.rs"]
+#[allow(dead_code, reason = "this file uses its part")]
 mod secured;
 
 use std::{

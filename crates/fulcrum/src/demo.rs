@@ -207,6 +207,7 @@ async fn pool(
         any_port: false,
         drain: None,
         all_down_forward: false,
+        member_tls: None,
         load_balancer: Some(load_balancer.id),
         listener: Some(listener.id),
         protection: Protection::None,

@@ -49,7 +49,7 @@ pub struct Certificate {
 pub enum CertificateKind {
     /// Shown to clients.
     Server,
-    /// The authority that clients' certificates come from (mutual TLS).
+    /// The authority that clients' certificates come from (mutual TLS), or members' ([`crate::MemberTls`]).
     ClientCa,
     /// A pair under Chinese algorithms (SM2); kept, and refused on listeners.
     ServerSm,

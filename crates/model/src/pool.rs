@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    Description, DrainTimeout, ListenerId, LoadBalancerId, Name, NetworkId, Patch, PoolId, ProjectId,
-    SlowStartDuration, StickyMinutes, Timestamp,
+    Description, DrainTimeout, ListenerId, LoadBalancerId, MemberTls, Name, NetworkId, Patch, PoolId,
+    ProjectId, SlowStartDuration, StickyMinutes, Timestamp,
     load_balancer::{Protection, ProtectionPatch},
 };
 
@@ -44,6 +44,9 @@ pub struct Pool {
     pub drain: Option<Drain>,
     /// With no healthy member, use all.
     pub all_down_forward: bool,
+    /// How members prove who they are; none: they need not. Only for HTTPS.
+    #[serde(default)]
+    pub member_tls: Option<MemberTls>,
     /// The load balancer that the pool was created for; none for a pool that only listeners refer to.
     pub load_balancer: Option<LoadBalancerId>,
     /// A mark that consoles honour.
@@ -64,7 +67,7 @@ pub enum PoolProtocol {
     Tcp,
     /// HTTP/1.1 in clear.
     Http,
-    /// HTTP/1.1 over TLS; members' certificates are not verified.
+    /// HTTP/1.1 over TLS; whether members' certificates are verified: [`Pool::member_tls`].
     Https,
     /// gRPC: HTTP/2 in clear.
     Grpc,
@@ -175,6 +178,8 @@ pub struct NewPool {
     pub drain: Option<Drain>,
     /// See [`Pool::all_down_forward`].
     pub all_down_forward: bool,
+    /// See [`Pool::member_tls`].
+    pub member_tls: Option<MemberTls>,
     /// See [`Pool::load_balancer`].
     pub load_balancer: Option<LoadBalancerId>,
     /// The listener whose default pool the new pool becomes; it must have none.
@@ -212,6 +217,8 @@ pub struct PoolPatch {
     pub drain: Patch<Drain>,
     /// See [`Pool::all_down_forward`].
     pub all_down_forward: Option<bool>,
+    /// See [`Pool::member_tls`].
+    pub member_tls: Patch<MemberTls>,
     /// See [`Pool::protection`].
     pub protection: ProtectionPatch,
 }

@@ -73,6 +73,7 @@ pub struct Snapshot {
     by_redirect: OrdSet<(ListenerId, PolicyId)>,
     by_policy: OrdSet<(PolicyId, RuleId)>,
     by_certificate: OrdSet<(CertificateId, ListenerId)>,
+    by_authority: OrdSet<(CertificateId, PoolId)>,
     by_security_policy: OrdSet<(SecurityPolicyId, ListenerId)>,
     by_ip_group: OrdSet<(IpGroupId, ListenerId)>,
     log_by_load_balancer: OrdMap<LoadBalancerId, AccessLogId>,
@@ -208,6 +209,11 @@ impl Snapshot {
         certificate: CertificateId,
     ) -> impl Iterator<Item = &Arc<Listener>> {
         below(&self.by_certificate, certificate, ListenerId::new).filter_map(|id| self.listeners.get(&id))
+    }
+
+    /// The pools whose members are verified against a certificate's authorities, by id.
+    pub fn pools_with_authority(&self, certificate: CertificateId) -> impl Iterator<Item = &Arc<Pool>> {
+        below(&self.by_authority, certificate, PoolId::new).filter_map(|id| self.pools.get(&id))
     }
 
     /// The listeners that a custom security policy holds for, by id.

@@ -89,6 +89,9 @@ fn directly_concerned(old: &Snapshot, new: &Snapshot) -> BTreeSet<ListenerId> {
     each_changed(old.health_monitors(), new.health_monitors(), |monitor| {
         pools.insert(monitor.pool);
     });
+    each_changed(old.certificates(), new.certificates(), |certificate| {
+        pools.extend(new.pools_with_authority(certificate.id).map(|pool| pool.id));
+    });
     for pool in pools {
         listeners.extend(new.listeners_reaching(pool).map(|listener| listener.id));
     }
@@ -145,7 +148,8 @@ mod tests {
         objects.policy(1, 3, |policy| policy.action = objects::forward_and_mirror(4, 5));
         objects.rule(1, 1, RuleSubject::Path, Compare::Prefix, "/a");
         objects.policy(2, 2, |policy| policy.action = Action::ToListener(listener_id(1)));
-        (1..=4).for_each(|n| objects.certificate(n, "a.example.com", |_| ()));
+        (1..=5).for_each(|n| objects.certificate(n, "a.example.com", |_| ()));
+        objects.pool(4, |pool| pool.member_tls = Some(objects::verified_by(5)));
         objects.security_policy(1, TlsVersion::V12, "AES128-SHA");
         (1..=2).for_each(|n| objects.ip_group(n, &["10.0.0.0/8"]));
         objects.listener(4, 2, None, |listener| {
@@ -183,6 +187,7 @@ mod tests {
             ("one by name", |o| o.certificate(2, "b.example.com", |_| ()), &[4]),
             ("an authority", |o| o.certificate(3, "b.example.com", |_| ()), &[4]),
             ("a certificate that nobody shows", |o| o.certificate(4, "b.example.com", |_| ()), &[]),
+            ("an authority of members", |o| o.certificate(5, "b.example.com", |_| ()), &[3]),
             ("a security policy", |o| o.security_policy(1, TlsVersion::V11, "AES128-SHA"), &[4]),
             ("an IP group", |o| o.ip_group(1, &["::/0"]), &[4]),
             ("an IP group that nobody names", |o| o.ip_group(2, &["::/0"]), &[]),

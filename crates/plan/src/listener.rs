@@ -90,7 +90,7 @@ impl ListenerPlan {
         if endpoints.is_empty() {
             return None;
         }
-        let (service, tls, faults) = match &listener.service {
+        let (service, tls, mut faults) = match &listener.service {
             Service::Tcp => (ServicePlan::Tcp, None, Vec::new()),
             Service::Http(http) => {
                 (ServicePlan::Http(HttpPlan::compile(listener, http, Scheme::Http)), None, Vec::new())
@@ -110,6 +110,8 @@ impl ListenerPlan {
         let pools: BTreeSet<PoolId> = applied.iter().flat_map(|policy| policy.action.pools()).collect();
         let targets: Vec<_> =
             pools.into_iter().filter_map(|pool| targets.target(pool, default_target.as_ref())).collect();
+        let unfit = default_target.iter().chain(&targets).filter_map(|target| target.member_tls.as_ref());
+        faults.extend(unfit.filter_map(|member_tls| member_tls.fault(snapshot)));
         let (router, policies) = routing(snapshot, listener, &applied, &targets, before);
         let acl = listener.access.as_ref().and_then(|access| AclPlan::compile(snapshot, access));
         let log = snapshot.access_log_of(listener.load_balancer).filter(|_| listener.http().is_some());

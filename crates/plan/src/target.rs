@@ -4,22 +4,28 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use balance::{MEMBERS_MAX, Maglev, member_key};
 use model::{
-    Algorithm, Listener, Member, MemberId, Pool, PoolId, PoolProtocol, Port, Snapshot, Target, TargetId,
-    Weight,
+    Algorithm, Listener, Member, MemberId, Name, Pool, PoolId, PoolProtocol, Port, Snapshot, Target,
+    TargetId, Weight,
     pool::{Drain, Stickiness},
     target::ProbeSettings,
 };
 use serde::Serialize;
 
-use crate::listener::same_or_new;
+use crate::{MemberTlsPlan, listener::same_or_new};
 
 /// One (listener, pool) pair, compiled. Members are named by their index here; an index means nothing outside its plan.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TargetPlan {
     /// Which pair.
     pub id: TargetId,
+    /// What people call the pool.
+    #[serde(skip_serializing_if = "Name::is_empty")]
+    pub pool_name: Name,
     /// What is spoken to members.
     pub protocol: PoolProtocol,
+    /// How members prove who they are; none: they need not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub member_tls: Option<Arc<MemberTlsPlan>>,
     /// Which member gets new work.
     pub algorithm: Algorithm,
     /// Whether and how a client stays with a member.
@@ -78,9 +84,15 @@ impl TargetPlan {
             Algorithm::SourceIp => Some(tables.table(pool.id, &members, before)),
             Algorithm::RoundRobin | Algorithm::LeastConnections => None,
         };
+        let tls_before = before.and_then(|before| before.member_tls.as_ref());
         let plan = Self {
             id: target.id,
+            pool_name: pool.name.clone(),
             protocol: pool.protocol,
+            member_tls: pool
+                .member_tls
+                .as_ref()
+                .map(|member_tls| MemberTlsPlan::compile(snapshot, member_tls, tls_before)),
             algorithm: target.algorithm,
             stickiness: target.stickiness,
             members,
@@ -99,7 +111,9 @@ impl TargetPlan {
     pub fn by_hand(id: TargetId, protocol: PoolProtocol, members: Vec<MemberPlan>) -> Self {
         Self {
             id,
+            pool_name: Name::default(),
             protocol,
+            member_tls: None,
             algorithm: Algorithm::RoundRobin,
             stickiness: None,
             members,

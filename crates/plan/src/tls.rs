@@ -254,7 +254,7 @@ impl ClientCaPlan {
 }
 
 /// The certificates of a PEM text in DER, at least one.
-fn read_chain(pem: &str) -> Result<Vec<Vec<u8>>, String> {
+pub(crate) fn read_chain(pem: &str) -> Result<Vec<Vec<u8>>, String> {
     let chain = CertificateDer::pem_slice_iter(pem.as_bytes())
         .map(|der| der.map(|der| der.to_vec()))
         .collect::<Result<Vec<_>, _>>();

@@ -14,6 +14,8 @@ pub struct MemberCounters {
     pub bytes_out: Counter,
     /// Bytes received from it.
     pub bytes_in: Counter,
+    /// Sessions of TLS that were not made because its certificate does not verify.
+    pub unverified: Counter,
     requests: Counter,
     classes: [Counter; 6],
     connect_failures: Counter,

@@ -99,7 +99,8 @@ pub(super) fn refuse(patch: &ListenerPatch) -> Result<(), Error> {
     }
 }
 
-fn of_kind(
+/// The certificate, which must be of that kind. `field` is what the caller is told.
+pub(crate) fn of_kind(
     draft: &Draft<'_>,
     id: CertificateId,
     wanted: CertificateKind,

@@ -1,14 +1,15 @@
 //! The rules of pools, row by row.
 
 use model::{
-    Algorithm, ListenerId, LoadBalancerId, NetworkId, NewListener, SlowStartDuration,
+    Algorithm, CertificateId, ListenerId, LoadBalancerId, MemberTls, NetworkId, NewListener,
+    SlowStartDuration,
     load_balancer::Protection,
     pool::{Drain, IpVersion, SlowStart},
 };
 
 use super::*;
 use crate::{
-    health_monitor,
+    certificate, health_monitor,
     testing::{NETWORK, OTHER_NETWORK, World, http, new_listener, new_member, new_monitor, new_pool, probe},
 };
 
@@ -243,6 +244,60 @@ fn slow_start_and_drain_are_set_and_cleared() {
     let off = PoolPatch { slow_start: Patch::Clear, drain: Patch::Clear, ..Default::default() };
     let after = world.run(|draft| update(draft, over_http, off)).unwrap();
     assert_eq!((after.slow_start, after.drain), (None, None));
+}
+
+#[test]
+fn members_of_https_pools_can_be_verified_by_an_authority() {
+    let mut world = World::new();
+    let lb = world.load_balancer().id;
+    let (authority, server) = (world.client_ca().id, world.certificate(&[]).id);
+    let nobody = CertificateId::new(Uuid::nil());
+    let by = |authority| Some(MemberTls { authority, server_name: None });
+    for (why, protocol, member_tls, expect) in [
+        ("an authority", PoolProtocol::Https, by(authority), "ok"),
+        ("none", PoolProtocol::Https, None, "ok"),
+        ("a server's certificate", PoolProtocol::Https, by(server), "member_tls"),
+        ("one that is not there", PoolProtocol::Https, by(nobody), "not_found"),
+        ("in clear", PoolProtocol::Http, by(authority), "member_tls"),
+        ("in clear, none", PoolProtocol::Http, None, "ok"),
+        ("gRPC in clear", PoolProtocol::Grpc, by(authority), "member_tls"),
+        ("bytes", PoolProtocol::Tcp, by(authority), "member_tls"),
+    ] {
+        let new = NewPool { load_balancer: Some(lb), protocol, member_tls: member_tls.clone(), ..new_pool() };
+        assert_eq!(world.blame(|draft| create(draft, new)), expect, "created: {why}");
+        let id = world.pool_with(|new| (new.load_balancer, new.protocol) = (Some(lb), protocol)).id;
+        let patch = PoolPatch {
+            member_tls: member_tls.clone().map_or(Patch::Clear, Patch::Set),
+            ..PoolPatch::default()
+        };
+        assert_eq!(world.blame(|draft| update(draft, id, patch)), expect, "changed: {why}");
+        if expect == "ok" {
+            assert_eq!(world.state.pool(id).unwrap().member_tls, member_tls, "{why}");
+        }
+    }
+}
+
+#[test]
+fn an_authority_of_members_stays_until_no_pool_names_it() {
+    let mut world = World::new();
+    let lb = world.load_balancer().id;
+    let (first, second) = (world.client_ca().id, world.client_ca().id);
+    let by = |authority| MemberTls { authority, server_name: None };
+    let id = world
+        .pool_with(|new| {
+            (new.load_balancer, new.protocol) = (Some(lb), PoolProtocol::Https);
+            new.member_tls = Some(by(first));
+        })
+        .id;
+    let say = |member_tls| PoolPatch { member_tls, ..PoolPatch::default() };
+    assert_eq!(world.code(|draft| certificate::delete(draft, first)), "in_use");
+    world.run(|draft| update(draft, id, say(Patch::Keep))).unwrap();
+    assert_eq!(world.code(|draft| certificate::delete(draft, first)), "in_use", "nothing was said");
+    world.run(|draft| update(draft, id, say(Patch::Set(by(second))))).unwrap();
+    assert_eq!(world.code(|draft| certificate::delete(draft, first)), "ok", "another one has its place");
+    assert_eq!(world.code(|draft| certificate::delete(draft, second)), "in_use");
+    world.run(|draft| delete(draft, id)).unwrap();
+    assert_eq!(world.code(|draft| certificate::delete(draft, second)), "ok", "the pool is gone");
 }
 
 #[test]

@@ -49,6 +49,15 @@ impl World {
             if let Some(lb) = pool.load_balancer {
                 assert_eq!(self.state.load_balancer(lb).unwrap().project, pool.project);
             }
+            if let Some(member_tls) = &pool.member_tls {
+                let authority = self.state.certificate(member_tls.authority).unwrap();
+                assert_eq!(
+                    (authority.project, authority.kind),
+                    (pool.project, CertificateKind::ClientCa),
+                    "members are verified by an authority of the project's"
+                );
+                assert_eq!(pool.protocol, PoolProtocol::Https);
+            }
             let servers = relations::load_balancers_of_pool(&self.state, pool);
             assert!(pool.kind != PoolKind::Any || servers.len() <= 1, "without a type it serves one");
             for (key, count) in [

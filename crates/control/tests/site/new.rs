@@ -81,6 +81,7 @@ pub(crate) fn pool(load_balancer: LoadBalancerId) -> NewPool {
         any_port: false,
         drain: None,
         all_down_forward: false,
+        member_tls: None,
         load_balancer: Some(load_balancer),
         listener: None,
         protection: Protection::None,

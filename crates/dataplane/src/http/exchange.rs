@@ -162,6 +162,7 @@ impl Exchange {
             if self.attempt.connecting {
                 let sent = self.up.poll_flush(worker, cx, &mut self.stream);
                 if let Poll::Ready(Err(_)) = sent {
+                    self.work.member().note_unreached(worker, &self.stream);
                     match self.failed(connection, Attempt::ConnectFailed, OwnAnswer::BadGateway) {
                         Ok(()) => continue,
                         Err(ended) => return Poll::Ready(ended),

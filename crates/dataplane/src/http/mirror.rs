@@ -121,7 +121,11 @@ impl Copy {
                     }
                     return true;
                 }
-                Answer::Broken { read: 0 } if !fresh => continue,
+                Answer::Broken { read: 0 } | Answer::Unreached if !fresh => continue,
+                Answer::Unreached => {
+                    member.note_unreached(worker, &stream);
+                    member.counters.record(Attempt::ConnectFailed);
+                }
                 Answer::Broken { .. } => member.counters.record(Attempt::Broken),
                 Answer::Late => member.counters.record(Attempt::TimedOut),
             }
@@ -132,6 +136,8 @@ impl Copy {
 
 /// How a copy was answered.
 enum Answer {
+    /// Nothing of it could be said.
+    Unreached,
     Read {
         status: u16,
         reusable: bool,
@@ -149,6 +155,7 @@ impl Answer {
         match self {
             Self::Read { .. } | Self::Late => true,
             Self::Broken { read } => *read > 0,
+            Self::Unreached => false,
         }
     }
 }
@@ -172,6 +179,7 @@ async fn exchange(
                 match stream.write(&[IoSlice::new(&request[written..])]) {
                     Ok(0) => match stream.poll_writable(cx) {
                         Poll::Ready(Ok(())) => continue,
+                        Poll::Ready(Err(_)) if written == 0 => return Poll::Ready(Answer::Unreached),
                         Poll::Ready(Err(_)) => return Poll::Ready(Answer::Broken { read }),
                         Poll::Pending => return seat.poll_expired().map(|()| Answer::Late),
                     },

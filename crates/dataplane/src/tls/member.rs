@@ -1,25 +1,40 @@
-//! TLS towards members of HTTPS pools: the bytes are protected on the way, the member's certificate is not checked (as documented for
-//! such pools; members are addressed by their address, for which they rarely have one).
+//! TLS towards members of HTTPS pools: the bytes are protected on the way. The member's certificate is looked at where its pool says
+//! how (`MemberTlsPlan`); elsewhere any will do (as documented for such pools; members are addressed by their address, for which they
+//! rarely have one).
+//!
+//! A certificate is verified as RFC 5280 and RFC 9525 say: the chain leads to an authority of the pool's, every part of it is in date,
+//! it may serve, and it holds the wanted name among its alternative names (the common name does not count). A session that is
+//! resumed was verified when it began, under the same terms: sessions are remembered per member and per terms.
 
-use std::{io, net::SocketAddr, rc::Rc, sync::Arc};
+use std::{error::Error as _, io, net::SocketAddr, rc::Rc, sync::Arc};
 
+use plan::MemberTlsPlan;
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     client::{
-        UnbufferedClientConnection,
+        Resumption, UnbufferedClientConnection,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_cert_signed_by_trust_anchor, verify_server_name,
     },
     crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
+    server::ParsedCertificate,
 };
 
 use super::{TlsScratch, TlsStream, handshake::Handshake};
 use crate::io as socket;
 
-/// How members are spoken to over TLS. One for a worker; it remembers sessions, so that most handshakes are short.
-pub(crate) struct MemberTls(Arc<ClientConfig>);
+/// How members are spoken to over TLS: one for all members of a worker that are not verified, one for each that is. It remembers
+/// sessions, so that most handshakes are short.
+pub(crate) struct MemberTls {
+    config: Arc<ClientConfig>,
+    /// Whom a member has to be; none: its address.
+    name: Option<model::ServerName>,
+}
 
 impl MemberTls {
+    /// Members may be anybody.
+    ///
     /// # Errors
     /// When the cryptography of this machine cannot be had.
     pub(crate) fn new() -> io::Result<Self> {
@@ -29,35 +44,89 @@ impl MemberTls {
             .map_err(io::Error::other)?;
         let mut config = builder
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+            .with_custom_certificate_verifier(Arc::new(Verifier { provider, authorities: None }))
             .with_no_client_auth();
         config.enable_secret_extraction = true;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self(Arc::new(config)))
+        Ok(Self { config: Arc::new(config), name: None })
     }
 
     /// Begins a connection and its session.
     pub(crate) fn connect(&self, address: SocketAddr, scratch: Rc<TlsScratch>) -> io::Result<TlsStream> {
         let tcp = socket::connect(address)?;
-        let name = ServerName::IpAddress(address.ip().into());
-        let handshake = UnbufferedClientConnection::new(self.0.clone(), name).map_err(io::Error::other)?;
+        let name = match &self.name {
+            None => ServerName::IpAddress(address.ip().into()),
+            Some(name) => ServerName::try_from(name.as_str().to_owned()).map_err(io::Error::other)?,
+        };
+        let handshake =
+            UnbufferedClientConnection::new(self.config.clone(), name).map_err(io::Error::other)?;
         Ok(TlsStream::new(tcp, scratch, Handshake::Client(handshake), Vec::new()))
     }
 }
 
-/// Takes any certificate whose key the member has.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
+/// What the members of a target are verified by: what `plan` says, made ready once per change and shared by all workers.
+pub(crate) struct MemberTerms {
+    pub(crate) plan: Arc<MemberTlsPlan>,
+    verifier: Arc<Verifier>,
+}
 
-impl ServerCertVerifier for AnyCertificate {
+impl MemberTerms {
+    /// The terms of a plan. Authorities that are no certificates are passed over, with a word in the log.
+    pub(crate) fn new(plan: &Arc<MemberTlsPlan>) -> Arc<Self> {
+        let mut authorities = RootCertStore::empty();
+        for der in &plan.authorities_der {
+            if let Err(error) = authorities.add(CertificateDer::from(der.as_slice())) {
+                tracing::warn!(certificate = %plan.authority, %error, "an authority cannot verify members");
+            }
+        }
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let verifier = Arc::new(Verifier { provider, authorities: Some(authorities) });
+        Arc::new(Self { plan: plan.clone(), verifier })
+    }
+
+    /// How one member is spoken to under these terms; otherwise as `unverified` says.
+    pub(crate) fn member(&self, unverified: &MemberTls) -> MemberTls {
+        let mut config = ClientConfig::clone(&unverified.config);
+        config.dangerous().set_certificate_verifier(self.verifier.clone());
+        config.resumption = Resumption::in_memory_sessions(1);
+        MemberTls { config: Arc::new(config), name: self.plan.server_name.clone() }
+    }
+}
+
+/// What is wrong with the member's certificate, if that is why a session was not made.
+pub(super) fn certificate_fault(error: &Error) -> Option<String> {
+    match error {
+        Error::InvalidCertificate(CertificateError::Other(other)) => {
+            Some(other.source().map_or_else(|| error.to_string(), ToString::to_string))
+        }
+        Error::InvalidCertificate(fault) => Some(fault.to_string()),
+        Error::NoCertificatesPresented => Some("it shows none".to_owned()),
+        _ => None,
+    }
+}
+
+/// Takes certificates whose key the member has: any, or those from the authorities.
+#[derive(Debug)]
+struct Verifier {
+    provider: Arc<CryptoProvider>,
+    authorities: Option<RootCertStore>,
+}
+
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
+        shown: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
         _: &[u8],
-        _: UnixTime,
+        now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        if let Some(authorities) = &self.authorities {
+            let shown = ParsedCertificate::try_from(shown)?;
+            let algorithms = self.provider.signature_verification_algorithms.all;
+            verify_server_cert_signed_by_trust_anchor(&shown, authorities, chain, now, algorithms)?;
+            verify_server_name(&shown, name)?;
+        }
         Ok(ServerCertVerified::assertion())
     }
 
@@ -67,7 +136,12 @@ impl ServerCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -76,10 +150,15 @@ impl ServerCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -22,6 +22,7 @@ use super::{
     handshake::{Handshake, Keys, Progress},
     held::{Held, TlsScratch},
     info::TlsInfo,
+    member::certificate_fault,
     record::{self, Cursor, DATA_BYTES_MAX, HEADER_BYTES, Kind, OVERHEAD_BYTES_MAX, RecordFault},
 };
 use crate::{http::ClientTls, io as socket, sys::rtt::rtt_micros};
@@ -53,8 +54,9 @@ pub(crate) struct TlsStream {
 enum Phase {
     Handshake(Box<Handshake>),
     Open(Box<Keys>),
-    /// It failed.
-    Broken,
+    /// It failed; because of the peer's certificate, if there is a text, which says what is wrong with it.
+    #[allow(clippy::box_collection, reason = "sessions that work shall not be longer for those that do not")]
+    Broken(Option<Box<String>>),
 }
 
 /// How far our side's end is.
@@ -114,6 +116,14 @@ impl TlsStream {
         rtt_micros(&self.tcp)
     }
 
+    /// What is wrong with the peer's certificate, if no session was made because of it.
+    pub(crate) fn certificate_fault(&self) -> Option<&str> {
+        match &self.phase {
+            Phase::Broken(fault) => fault.as_ref().map(|fault| fault.as_str()),
+            Phase::Handshake(_) | Phase::Open(_) => None,
+        }
+    }
+
     /// Carries the handshake on. Ready when it is over.
     pub(super) fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
@@ -126,12 +136,12 @@ impl TlsStream {
             }
             match advanced {
                 Err(error) => {
-                    self.phase = Phase::Broken;
+                    self.phase = Phase::Broken(certificate_fault(&error).map(Box::new));
                     self.flush()?;
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error)));
                 }
                 Ok(Progress::Closed) => {
-                    self.phase = Phase::Broken;
+                    self.phase = Phase::Broken(None);
                     return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
                 }
                 Ok(Progress::Complete) => {
@@ -147,7 +157,7 @@ impl TlsStream {
             let mut window = self.scratch.incoming();
             match ready!(socket::poll_read(&mut self.tcp, cx, &mut window))? {
                 0 => {
-                    self.phase = Phase::Broken;
+                    self.phase = Phase::Broken(None);
                     return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
                 }
                 bytes => self.incoming.extend_from_slice(&window[..bytes]),
@@ -156,7 +166,7 @@ impl TlsStream {
     }
 
     fn establish(&mut self) -> io::Result<()> {
-        let Phase::Handshake(handshake) = std::mem::replace(&mut self.phase, Phase::Broken) else {
+        let Phase::Handshake(handshake) = std::mem::replace(&mut self.phase, Phase::Broken(None)) else {
             return Ok(());
         };
         if let Some(info) = &mut self.info {
@@ -172,7 +182,7 @@ impl TlsStream {
 
     fn standing(&self) -> io::Result<()> {
         match &self.phase {
-            Phase::Broken => Err(io::ErrorKind::ConnectionAborted.into()),
+            Phase::Broken(_) => Err(io::ErrorKind::ConnectionAborted.into()),
             Phase::Handshake(_) | Phase::Open(_) => Ok(()),
         }
     }
@@ -402,7 +412,7 @@ impl TlsStream {
             let _unsaid = self.seal_small(Kind::Alert, &[2, alert]);
             let _unsent = self.flush();
         }
-        self.phase = Phase::Broken;
+        self.phase = Phase::Broken(None);
         self.finish = Finish::Done;
         io::Error::new(io::ErrorKind::InvalidData, fault)
     }

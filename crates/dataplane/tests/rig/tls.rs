@@ -46,10 +46,12 @@ fn certificate_with(names: &[&str], algorithm: &'static rcgen::SignatureAlgorith
     })
 }
 
-/// An authority for clients, and what a client shows that it knows.
+/// An authority for clients and members, and what those show that it knows.
 pub(crate) struct Authority {
     pub(crate) plan: Arc<ClientCaPlan>,
     issuer: Issuer<'static, KeyPair>,
+    /// What leads from here to who made it.
+    chain: Vec<Vec<u8>>,
 }
 
 impl Authority {
@@ -62,7 +64,38 @@ impl Authority {
             id: CertificateId::new(Uuid::from_u128(number())),
             authorities_der: vec![certificate.der().to_vec()],
         };
-        Self { plan: Arc::new(plan), issuer: Issuer::new(params, key) }
+        Self { plan: Arc::new(plan), issuer: Issuer::new(params, key), chain: Vec::new() }
+    }
+
+    /// An authority that this one made; it is to be found by what it made itself.
+    pub(crate) fn below(&self) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(rcgen::DnType::CommonName, "below");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        Self {
+            plan: self.plan.clone(),
+            issuer: Issuer::new(params, key),
+            chain: vec![certificate.der().to_vec()],
+        }
+    }
+
+    /// A member's certificate for these names and addresses, which may have been in date in 1999 alone.
+    pub(crate) fn member(&self, names: &[&str], expired: bool) -> Arc<CertificatePlan> {
+        let key = KeyPair::generate().unwrap();
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        if expired {
+            params.not_before = rcgen::date_time_ymd(1999, 1, 1);
+            params.not_after = rcgen::date_time_ymd(1999, 12, 31);
+        }
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        Arc::new(CertificatePlan {
+            id: CertificateId::new(Uuid::from_u128(number())),
+            chain_der: [vec![certificate.der().to_vec()], self.chain.clone()].concat(),
+            key_der: key.serialize_der(),
+        })
     }
 
     pub(crate) fn client(&self) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {

@@ -1,6 +1,7 @@
 //! The pool in v3 words.
 
 pub(crate) mod batch;
+mod member_tls;
 pub(crate) mod settings;
 
 use axum::response::Response;
@@ -44,6 +45,7 @@ pub(crate) struct Wire {
     connection_drain: settings::ConnectionDrain,
     pool_health: settings::PoolHealth,
     az_affinity: settings::AzAffinity,
+    member_tls: Option<member_tls::MemberTls>,
     quic_cid_hash_strategy: Option<String>,
     any_port_enable: bool,
     member_deletion_protection_enable: bool,
@@ -116,6 +118,7 @@ pub(crate) fn decode_new(mut fields: Fields<'_>) -> Result<NewPool, Refusal> {
         any_port: settings::decode_any_port(&mut fields, protocol)?.unwrap_or(false),
         drain: settings::decode_drain(&mut fields, None)?,
         all_down_forward: settings::decode_pool_health(&mut fields)?.unwrap_or(false),
+        member_tls: member_tls::decode(&mut fields, None)?.into_option(),
         load_balancer: fields.id::<LoadBalancerId>("loadbalancer_id")?,
         listener: fields.id::<ListenerId>("listener_id")?,
         protection: marks::protection(&mut fields)?,
@@ -165,6 +168,7 @@ pub(crate) fn decode_patch(mut fields: Fields<'_>, pool: &Pool) -> Result<PoolPa
         any_port: settings::decode_any_port(&mut fields, pool.protocol)?,
         drain: drain.map_or(model::Patch::Keep, model::Patch::Set),
         all_down_forward: settings::decode_pool_health(&mut fields)?,
+        member_tls: member_tls::decode(&mut fields, pool.member_tls.as_ref())?,
         protection: marks::protection_patch(&mut fields)?,
     };
     fields.done()?;
@@ -202,6 +206,7 @@ pub(crate) fn encode(snapshot: &Snapshot, pool: &Pool) -> Wire {
         connection_drain: settings::encode_drain(pool.drain),
         pool_health: settings::encode_pool_health(pool.all_down_forward),
         az_affinity: settings::AzAffinity::OFF,
+        member_tls: pool.member_tls.as_ref().map(member_tls::encode),
         quic_cid_hash_strategy: None,
         any_port_enable: pool.any_port,
         member_deletion_protection_enable: pool.member_deletion_protection,
@@ -364,6 +369,7 @@ pub(crate) mod tests {
             any_port: false,
             drain: None,
             all_down_forward: false,
+            member_tls: None,
             load_balancer: None,
             protection: Protection::None,
             enterprise_project: None,

@@ -36,6 +36,9 @@ impl Snapshot {
                 if let Some(load_balancer) = o.load_balancer {
                     self.bound_pools.insert((load_balancer, o.id));
                 }
+                if let Some(tls) = &o.member_tls {
+                    self.by_authority.insert((tls.authority, o.id));
+                }
                 self.pools.insert(o.id, o);
             }
             Object::Member(o) => {
@@ -134,6 +137,9 @@ impl Snapshot {
             Some(Object::Pool(o)) => {
                 if let Some(load_balancer) = o.load_balancer {
                     self.bound_pools.remove(&(load_balancer, o.id));
+                }
+                if let Some(tls) = &o.member_tls {
+                    self.by_authority.remove(&(tls.authority, o.id));
                 }
                 self.pools.remove(&o.id);
             }

@@ -26,6 +26,7 @@ const BEHAVIOURS: &[&str] = &[
     "monitor-with-its-own-port",
     "plain-policies-without-the-faulty-one",
     "pool-with-stickiness",
+    "pool-with-verified-members",
     "pool-without-monitor",
     "redirect-to-a-listener-is-alone",
     "two-listeners-share-a-pool",

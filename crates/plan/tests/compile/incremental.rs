@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 use crate::objects::{
     Objects, access, certificate_id, enhanced, forward, forward_and_mirror, https, listener_id, probe,
-    security_policy_id,
+    security_policy_id, verified_by,
 };
 
 /// One edit of a small world; numbers are small so that objects refer to each other, or to what is not there.
@@ -92,7 +92,7 @@ fn edit() -> impl Strategy<Value = Edit> {
             .prop_map(|(n, admin_up, vip)| Edit::LoadBalancer { n, admin_up, vip }),
         4 => (0..5u64, 0..4u64, prop::option::weighted(0.8, 0..4u64), 0..10u8)
             .prop_map(|(n, load_balancer, pool, variant)| Edit::Listener { n, load_balancer, pool, variant }),
-        3 => (0..3u64, 0..5u8).prop_map(|(n, variant)| Edit::Pool { n, variant }),
+        3 => (0..3u64, 0..6u8).prop_map(|(n, variant)| Edit::Pool { n, variant }),
         4 => (0..8u64, 0..4u64, 0..3u16, 0..3u8)
             .prop_map(|(n, pool, weight, variant)| Edit::Member { n, pool, weight, variant }),
         2 => (0..3u64, 0..3u8).prop_map(|(n, variant)| Edit::Monitor { n, variant }),
@@ -134,6 +134,7 @@ fn carry_out(objects: &mut Objects, edit: Edit) {
             1 => pool.admin_up = false,
             2 => pool.algorithm = Algorithm::SourceIp,
             3 => pool.any_port = true,
+            4 => pool.member_tls = Some(verified_by(n)),
             _ => pool.all_down_forward = true,
         }),
         Edit::Member { n, pool, weight, variant } => objects.member(n, pool, |member| {

@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use model::{
     AccessLog, AccessLogId, Action, Algorithm, Certificate, CertificateId, CertificateKind, CipherSuite,
     Compare, ConnectTimeout, HealthMonitor, HealthMonitorId, IdleTimeout, IpEntry, IpGroup, IpGroupId, Kind,
-    Listener, ListenerId, LoadBalancer, LoadBalancerId, Member, MemberId, MonitorType, NetworkId, Object,
-    ObjectKey, Policy, PolicyId, Pool, PoolId, PoolProtocol, Port, ProbeInterval, ProbeThreshold,
+    Listener, ListenerId, LoadBalancer, LoadBalancerId, Member, MemberId, MemberTls, MonitorType, NetworkId,
+    Object, ObjectKey, Policy, PolicyId, Pool, PoolId, PoolProtocol, Port, ProbeInterval, ProbeThreshold,
     ProbeTimeout, ProjectId, Quota, QuotaKey, Rule, RuleId, RuleSubject, Secret, SecurityPolicy,
     SecurityPolicyId, Snapshot, SubnetId, SystemSecurityPolicy, Timestamp, TlsVersion, Weight,
     health_monitor::{ExpectedStatuses, HttpProbe, ProbeMethod, ProbePath},
@@ -108,6 +108,7 @@ impl Objects {
             any_port: false,
             drain: None,
             all_down_forward: false,
+            member_tls: None,
             load_balancer: None,
             protection: Protection::None,
             enterprise_project: None,
@@ -347,6 +348,11 @@ pub(crate) fn https(certificate: u64, by_name: &[u64]) -> HttpsService {
             early_data: false,
         },
     }
+}
+
+/// Members whose chains lead to a certificate's authorities.
+pub(crate) fn verified_by(certificate: u64) -> MemberTls {
+    MemberTls { authority: certificate_id(certificate), server_name: None }
 }
 
 /// To one pool.
