@@ -71,7 +71,7 @@ def test_a_request_is_a_line(logged):
     assert got["body_bytes_sent"] == "5" and int(got["bytes_sent"]) > 60 and int(got["request_length"]) == int(got["request_header_length"]) + 5
     assert (got["upstream_status"], got["user_agent"], got["referer"], got["forwarded_for"]) == ("200", r"ua/1 \x22quoted\x22", "http://r/", "192.0.2.1")
     assert (got["lb_name"], got["listener_name"], got["listener_id"]) == (f"loadbalancer_{lb}", f"listener_{listener}", listener.replace("-", ""))
-    assert got["pool_name"].startswith(f"pool_{pool}") and got["pool_usr_name"] in ("-", "web")
+    assert got["pool_name"].startswith(f"pool_{pool}") and got["pool_usr_name"] == "web"
     assert (got["tenant_id"], got["eip"]) == (stage.api.project_id, f"{front.where[0]}:{front.where[1]}")
     assert [got[name] for name in ("certificate_id", "ssl_protocol", "ssl_cipher", "sni", "actions", "error_reason")] == ["-"] * 6
     assert float(got["request_time"]) >= 0 and re.fullmatch(r"\d+\.\d{3}", got["upstream_response_time"])

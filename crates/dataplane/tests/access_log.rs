@@ -8,7 +8,7 @@ use std::{fs, net::SocketAddr, sync::Arc};
 use dataplane::Config;
 use model::AccessLogId;
 use plan::{AccessLogPlan, ListenerPlan};
-use rig::{Client, Member, Rig, eventually, free_address, http, ok, with_http};
+use rig::{Client, Member, Rig, eventually, free_address, http, ok, with_http, with_target};
 use telemetry::{AccessLogs, access_log::Rotation};
 
 /// A data plane that writes into a directory.
@@ -45,7 +45,8 @@ fn records(dir: &tempfile::TempDir, count: usize) -> Vec<String> {
 fn each_request_gets_one_record_of_what_happened() {
     let member = Member::http(|_| ok("hello"));
     let address = free_address();
-    let (_rig, dir) = logging(http(address, &[member.address]));
+    let named = |target: &mut plan::TargetPlan| target.pool_name = "the shop".try_into().unwrap();
+    let (_rig, dir) = logging(with_target(http(address, &[member.address]), named));
     let mut client = Client::connect(address);
     let asked = client.ask(
         "POST /a?b=c HTTP/1.1\r\nHost: example.test\r\nUser-Agent: tester \"1\"\r\nReferer: http://r/\r\nX-Forwarded-For: 192.0.2.1\r\n\
@@ -66,7 +67,8 @@ fn each_request_gets_one_record_of_what_happened() {
     ] {
         assert!(first.contains(part), "{part:?} in {first}");
     }
-    let fields: Vec<&str> = first.split(' ').collect();
+    assert!(first.ends_with(" - - \"the shop\""), "the pool's name: {first}");
+    let fields: Vec<&str> = first.trim_end_matches(" shop\"").split(' ').collect();
     let (request, sent, body): (usize, usize, usize) =
         (fields[9].parse().unwrap(), fields[10].parse().unwrap(), fields[11].parse().unwrap());
     assert_eq!(body, 5, "bytes of the answer's body: {first}");

@@ -6,15 +6,16 @@
 use std::{
     cell::RefCell,
     net::SocketAddr,
+    rc::Rc,
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use model::{PoolId, TlsVersion};
+use model::TlsVersion;
 use plan::ServicePlan;
 use telemetry::access_log::{Attempt, Record, Tls};
 use wire::h1::{HeaderId, RequestHead, Version};
 
-use crate::{acceptor::Door, service::Service, stream::Stream};
+use crate::{acceptor::Door, service::Service, stream::Stream, target::Target};
 
 /// What is remembered of a request.
 pub(super) struct Draft {
@@ -28,8 +29,8 @@ pub(super) struct Draft {
     pub(super) received: u64,
     attempts: Vec<Attempt>,
     attempt_began: Instant,
-    /// The pool whose members were tried last.
-    pool: Option<PoolId>,
+    /// The target whose members were tried last.
+    target: Option<Rc<Target>>,
 }
 
 /// The words that are remembered, in this order.
@@ -77,13 +78,13 @@ impl Drafts {
                 received: 0,
                 attempts: Vec::new(),
                 attempt_began: now,
-                pool: None,
+                target: None,
             })
         });
         draft.began = now;
         draft.version = head.version();
         draft.head_bytes = head.len() as u64;
-        (draft.received, draft.pool) = (0, None);
+        draft.received = 0;
         let host = head.host();
         let first = |id| head.header(id).unwrap_or_default();
         for (word, text) in [
@@ -102,6 +103,7 @@ impl Drafts {
     }
 
     fn give_back(&self, mut draft: Box<Draft>) {
+        draft.target = None;
         let mut kept = self.0.borrow_mut();
         if kept.len() < KEPT_MAX && draft.words.capacity() <= KEPT_BYTES_MAX {
             draft.words.clear();
@@ -118,8 +120,8 @@ impl Draft {
     }
 
     /// A member is given the request.
-    pub(super) fn attempt(&mut self, pool: PoolId, member: SocketAddr) {
-        self.pool = Some(pool);
+    pub(super) fn attempt(&mut self, target: &Rc<Target>, member: SocketAddr) {
+        self.target = Some(target.clone());
         self.attempt_began = Instant::now();
         self.attempts.push(Attempt {
             member,
@@ -208,7 +210,8 @@ pub(super) fn write(
             forwarded_for: word(Word::ForwardedFor),
             load_balancer: service.plan.load_balancer,
             listener: service.plan.id,
-            pool: draft.pool,
+            pool: draft.target.as_ref().map(|target| target.id().pool),
+            pool_name: draft.target.as_ref().map_or("", |target| target.shared.plan.pool_name.as_str()),
             project: service.plan.project,
             reached: door.address,
             tls: client.client_tls().map(|tls| Tls {

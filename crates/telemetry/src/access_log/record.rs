@@ -50,6 +50,8 @@ pub struct Record<'a> {
     pub listener: ListenerId,
     /// The pool that was sent to.
     pub pool: Option<PoolId>,
+    /// What people call that pool; empty: nothing.
+    pub pool_name: &'a str,
     /// The owning project.
     pub project: ProjectId,
     /// The address that the client reached.
@@ -195,7 +197,12 @@ impl Record<'_> {
         }
         line.extend_from_slice(b" - ");
         number(line, self.request_head_bytes);
-        line.extend_from_slice(b" - - \"-\"\n");
+        line.extend_from_slice(b" - - \"");
+        match self.pool_name {
+            "" => line.push(b'-'),
+            name => escaped(line, name.as_bytes()),
+        }
+        line.extend_from_slice(b"\"\n");
     }
 
     /// A quoted list with an item per attempt.
@@ -300,6 +307,7 @@ pub(super) mod tests {
             load_balancer: LoadBalancerId::new(id(1)),
             listener: ListenerId::new(id(2)),
             pool: None,
+            pool_name: "",
             project: ProjectId::new(id(3)),
             reached: "121.64.212.1:443".parse().unwrap(),
             tls: None,
@@ -327,14 +335,14 @@ pub(super) mod tests {
             Tls { version: "TLSv1.2", cipher: "ECDHE-RSA-AES256-GCM-SHA384", sni: Some("www.test.com") };
         let pool = Some(PoolId::new(Uuid::from_u128(4)));
         assert_eq!(
-            line(&Record { attempts: &attempts, tls: Some(tls), pool, ..record() }),
+            line(&Record { attempts: &attempts, tls: Some(tls), pool, pool_name: "my \"pool\"", ..record() }),
             "1644819836.370 eb11c5a9 [2022-02-14T06:23:56+00:00] elb_01 192.168.1.1:888 200 \
              \"POST https://www.test.com/example/?a=1 HTTP/1.1\" 1411 251 3 0.011 \"502, 200\" \"0.000, 0.000\" \
              \"-, 0.011\" \"0.011, 0.011\" \"192.168.1.2:8080, 192.168.1.2:8081\" \"okhttp/3.13.1\" \"-\" \"-\" \
              loadbalancer_00000000-0000-0000-0000-000000000001 listener_00000000-0000-0000-0000-000000000002 \
              00000000000000000000000000000002 pool_00000000-0000-0000-0000-000000000004 \"-\" \
              00000000000000000000000000000003 121.64.212.1:443 \"192.168.1.2:8080, 192.168.1.2:8081\" - TLSv1.2 \
-             ECDHE-RSA-AES256-GCM-SHA384 www.test.com 56704 - 129 - - \"-\"\n"
+             ECDHE-RSA-AES256-GCM-SHA384 www.test.com 56704 - 129 - - \"my \\x22pool\\x22\"\n"
         );
     }
 

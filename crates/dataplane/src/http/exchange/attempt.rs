@@ -131,13 +131,13 @@ pub(super) fn open(
             if let Ok(written) = stream.write(pieces) {
                 let state = State { connecting: false, kept: true, sent: written > 0 };
                 if let Some(log) = log {
-                    log.attempt(work.target().id().pool, member.plan.address);
+                    log.attempt(target, member.plan.address);
                 }
                 return Ok(Opened { work, stream, written, state });
             }
         }
         if let Some(log) = log {
-            log.attempt(work.target().id().pool, member.plan.address);
+            log.attempt(target, member.plan.address);
         }
         let opened = member.open(worker, target.shared.plan.protocol).and_then(|(mut stream, is_new)| {
             stream.send_at_once();
