@@ -94,7 +94,7 @@ impl TargetPlan {
                 .as_ref()
                 .map(|member_tls| MemberTlsPlan::compile(snapshot, member_tls, tls_before)),
             algorithm: target.algorithm,
-            stickiness: target.stickiness,
+            stickiness: target.stickiness.filter(|wanted| adds(target.algorithm, pool.protocol, wanted)),
             members,
             probe: target.probe,
             all_down_forward: pool.all_down_forward,
@@ -103,6 +103,13 @@ impl TargetPlan {
         };
         Some(same_or_new(before, plan))
     }
+}
+
+/// Whether stickiness says more than the algorithm: the hash of the address keeps clients with their members by itself, and without
+/// looking at weights (behaviour/features.md section 6).
+fn adds(algorithm: Algorithm, protocol: PoolProtocol, stickiness: &Stickiness) -> bool {
+    let by_address = protocol == PoolProtocol::Tcp || matches!(stickiness, Stickiness::SourceIp { .. });
+    !(algorithm == Algorithm::SourceIp && by_address)
 }
 
 impl TargetPlan {

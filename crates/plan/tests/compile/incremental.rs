@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use model::{
-    Action, Algorithm, Compare, Kind, ListenerId, Object, Port, Priority, Revision, RuleSubject, Snapshot,
-    TlsVersion, Weight,
+    Action, Algorithm, Compare, Kind, ListenerId, Object, PoolProtocol, Port, Priority, Revision,
+    RuleSubject, Snapshot, StickyMinutes, TlsVersion, Weight,
     listener::{AccessMode, Service},
+    pool::Stickiness,
 };
 use plan::{Plan, compile};
 use proptest::prelude::*;
@@ -373,6 +374,26 @@ fn listeners_that_show_one_certificate_share_it_and_get_the_next_one_together() 
         assert_eq!(shown(&next, n, 1).chain_der, [[1, 2, 4]]);
     }
     assert!(Arc::ptr_eq(&shown(&next, 1, 1), &shown(&next, 2, 1)));
+}
+
+#[test]
+fn stickiness_by_address_adds_nothing_to_the_hash_of_the_address() {
+    let minutes = StickyMinutes::of(5);
+    for (why, algorithm, protocol, stickiness, kept) in [
+        ("in turn", Algorithm::RoundRobin, PoolProtocol::Tcp, Stickiness::SourceIp { minutes }, true),
+        ("the hash", Algorithm::SourceIp, PoolProtocol::Tcp, Stickiness::SourceIp { minutes }, false),
+        ("a cookie", Algorithm::SourceIp, PoolProtocol::Http, Stickiness::HttpCookie { minutes }, true),
+    ] {
+        let mut objects = Objects::default();
+        objects.load_balancer(1, |_| ());
+        objects.pool(1, |pool| {
+            (pool.algorithm, pool.protocol, pool.stickiness) = (algorithm, protocol, Some(stickiness));
+        });
+        objects.listener(1, 1, Some(1), |_| ());
+        let plan = compile(&objects.snapshot, None);
+        let target = plan.listeners[&listener_id(1)].default_target.clone().unwrap();
+        assert_eq!(target.stickiness.is_some(), kept, "{why}");
+    }
 }
 
 #[test]
