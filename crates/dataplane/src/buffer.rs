@@ -9,6 +9,8 @@ use std::{
     io::{self, IoSlice},
 };
 
+use bytes::{Bytes, BytesMut};
+
 use crate::{config::SCRATCH_BYTES, stream::Stream};
 
 /// A pooled buffer that grew beyond this is freed instead of kept.
@@ -24,7 +26,15 @@ pub(crate) struct Buffers {
     /// What a head is written into. Never held while waiting.
     pub(crate) head: RefCell<Vec<u8>>,
     kept: RefCell<Vec<Vec<u8>>>,
+    /// What small shared bytes are cut from.
+    shared: RefCell<BytesMut>,
 }
+
+/// Shared bytes up to this length are cut from one block.
+const SHARED_BYTES_MAX: usize = 2 * 1024;
+
+/// The block that they are cut from.
+const BLOCK_BYTES: usize = 16 * 1024;
 
 impl Buffers {
     pub(crate) fn new() -> Self {
@@ -32,7 +42,28 @@ impl Buffers {
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
             head: RefCell::new(Vec::with_capacity(16 * 1024)),
             kept: RefCell::default(),
+            shared: RefCell::default(),
         }
+    }
+
+    /// An empty buffer for so many bytes that will be shared. Small ones cost no allocation of their own.
+    pub(crate) fn room(&self, bytes: usize) -> BytesMut {
+        if bytes > SHARED_BYTES_MAX {
+            return BytesMut::with_capacity(bytes);
+        }
+        let mut block = self.shared.borrow_mut();
+        if block.capacity() < bytes {
+            block.reserve(BLOCK_BYTES);
+        }
+        let rest = block.split_off(bytes);
+        std::mem::replace(&mut *block, rest)
+    }
+
+    /// A shared copy of these bytes.
+    pub(crate) fn share(&self, bytes: &[u8]) -> Bytes {
+        let mut copy = self.room(bytes.len());
+        copy.extend_from_slice(bytes);
+        copy.freeze()
     }
 
     /// A buffer with a copy of these bytes.

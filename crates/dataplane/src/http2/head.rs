@@ -28,7 +28,7 @@ pub(super) fn response(head: &Bytes, head_only: bool) -> io::Result<ResponseHead
     let (line, mut at) = line(head, 0)?;
     let status = line.get(9..12).and_then(|digits| StatusCode::from_bytes(digits).ok());
     let status = status.ok_or_else(|| invalid("no status"))?;
-    let mut fields = HeaderMap::with_capacity(16);
+    let mut fields = HeaderMap::with_capacity(fields_max(head));
     let (mut framing, mut accept) = (ResponseFraming::UntilClose, None);
     while let Some((name, value, next)) = field(head, at)? {
         at = next;
@@ -71,7 +71,7 @@ pub(super) fn request(head: &Bytes) -> io::Result<RequestHead> {
     let (Some(method), Some(target)) = (words.next(), words.next()) else { return Err(invalid("no target")) };
     let method = Method::from_bytes(method).map_err(invalid)?;
     let path = PathAndQuery::from_maybe_shared(head.slice_ref(target)).map_err(invalid)?;
-    let mut fields = HeaderMap::with_capacity(16);
+    let mut fields = HeaderMap::with_capacity(fields_max(head));
     let (mut framing, mut authority) = (Framing::None, None);
     while let Some((name, value, next)) = field(head, at)? {
         at = next;
@@ -123,6 +123,11 @@ fn field(head: &Bytes, at: usize) -> io::Result<Option<(HeaderName, HeaderValue,
     // The bytes of the head are shared, not copied.
     let value = HeaderValue::from_maybe_shared(head.slice_ref(value)).map_err(invalid)?;
     Ok(Some((name, value, next)))
+}
+
+/// The fields are fewer than the lines: room for the usual few is much cheaper than room for many.
+fn fields_max(head: &[u8]) -> usize {
+    memchr::memchr_iter(b'\n', head).count().saturating_sub(1)
 }
 
 fn length(value: &HeaderValue) -> io::Result<u64> {

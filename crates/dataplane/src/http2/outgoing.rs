@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use wire::h1::Body;
 
 use super::{broken, head::invalid};
+use crate::buffer::Buffers;
 
 /// What goes out on a stream.
 pub(super) struct Outgoing {
@@ -70,6 +71,7 @@ impl Outgoing {
     /// Takes what can be taken; `begin` sends a head.
     pub(super) fn write(
         &mut self,
+        buffers: &Buffers,
         pieces: &[IoSlice<'_>],
         mut begin: impl FnMut(Bytes) -> io::Result<Begun>,
     ) -> io::Result<usize> {
@@ -80,7 +82,7 @@ impl Outgoing {
             while !input.is_empty() {
                 let used = match &mut self.phase {
                     Phase::Head => {
-                        let (used, head) = take_head(&mut self.head, input)?;
+                        let (used, head) = take_head(buffers, &mut self.head, input)?;
                         if let Some(head) = head {
                             self.begun(begin(head)?);
                         }
@@ -98,13 +100,13 @@ impl Outgoing {
                             Phase::Body(body) => match take_body(body, input, *room - data.len())? {
                                 None => break 'pieces,
                                 Some((used, bytes)) => {
-                                    put(&mut data, bytes, (total - taken).min(*room));
+                                    put(buffers, &mut data, bytes, (total - taken).min(*room));
                                     used
                                 }
                             },
                             _ => {
                                 let used = input.len().min(*room - data.len());
-                                put(&mut data, &input[..used], (total - taken).min(*room));
+                                put(buffers, &mut data, &input[..used], (total - taken).min(*room));
                                 used
                             }
                         };
@@ -187,12 +189,12 @@ impl Outgoing {
 }
 
 /// Takes input up to the end of a head; the head, when it is whole.
-fn take_head(begun: &mut Vec<u8>, input: &[u8]) -> io::Result<(usize, Option<Bytes>)> {
+fn take_head(buffers: &Buffers, begun: &mut Vec<u8>, input: &[u8]) -> io::Result<(usize, Option<Bytes>)> {
     if begun.is_empty()
         && let Some(end) = memchr::memmem::find(input, HEAD_END)
     {
         let end = end + HEAD_END.len();
-        return Ok((end, Some(Bytes::copy_from_slice(&input[..end]))));
+        return Ok((end, Some(buffers.share(&input[..end]))));
     }
     let before = begun.len();
     begun.extend_from_slice(input);
@@ -221,9 +223,9 @@ fn take_body<'b>(body: &mut Body, input: &'b [u8], room: usize) -> io::Result<Op
     Ok(Some((decoded.consumed, decoded.data)))
 }
 
-fn put(data: &mut BytesMut, bytes: &[u8], expected: usize) {
+fn put(buffers: &Buffers, data: &mut BytesMut, bytes: &[u8], expected: usize) {
     if data.capacity() == 0 && !bytes.is_empty() {
-        data.reserve(expected.max(bytes.len()));
+        *data = buffers.room(expected.max(bytes.len()));
     }
     data.extend_from_slice(bytes);
 }

@@ -95,16 +95,15 @@ impl H2Stream {
 
     /// See [`crate::stream::Stream::write`].
     pub(crate) fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        let (incoming, outgoing) = (&mut self.incoming, &mut self.outgoing);
+        let (incoming, outgoing, buffers) = (&mut self.incoming, &mut self.outgoing, &self.worker.buffers);
         match &mut self.role {
-            Role::Server { respond, head_only, accept, .. } => {
-                outgoing.write(pieces, |head| send_response(respond, incoming, head, *head_only, accept))
-            }
+            Role::Server { respond, head_only, accept, .. } => outgoing
+                .write(buffers, pieces, |head| send_response(respond, incoming, head, *head_only, accept)),
             Role::Client { link, response, head_only } => {
                 if outgoing.is_at_head() && !link.is_ready()? {
                     return Ok(0);
                 }
-                outgoing.write(pieces, |head| {
+                outgoing.write(buffers, pieces, |head| {
                     let head = head::request(&head)?;
                     *head_only = head.request.method() == http::Method::HEAD;
                     let (coming, to) = link.send_request(head.request, head.body.is_done())?;
