@@ -10,32 +10,42 @@
 //! Before that, [`Stickiness`] may know the member of a client that was here before, and [`WeightedPools`] the pool of a request;
 //! [`RateLimiter`] says whether a request is let through at all.
 //!
-//! What it does not do: no slow start, and it remembers no flows.
+//! Some targets have more beside these: [`SlowStart`] changes the weights, [`Standby`] replaces the algorithm, [`Outliers`] takes
+//! members out that fail their work, [`Draining`] says what becomes of the work of a member that leaves. [`FlowTable`] remembers
+//! where the datagrams of a client go.
 
 pub mod connections;
+pub mod drain;
 pub mod flows;
 pub mod health;
 pub mod health_table;
 pub mod least_connections;
 pub mod maglev;
 pub mod mix;
+pub mod outliers;
 pub mod probe_schedule;
 pub mod rate_limit;
 pub mod round_robin;
 pub mod selection;
+pub mod slow_start;
+pub mod standby;
 pub mod stickiness;
 pub mod weighted_pools;
 
 pub use connections::Connections;
+pub use drain::{DrainRules, Draining};
 pub use flows::{CidKey, Flow, FlowId, FlowKey, FlowTable, MemberSlot};
 pub use health::{Health, Probe, Step, Thresholds};
 pub use health_table::HealthTable;
 pub use least_connections::LeastConnections;
 pub use maglev::{Maglev, member_key};
+pub use outliers::{OutlierSettings, Outliers, Streak};
 pub use probe_schedule::ProbeSchedule;
 pub use rate_limit::{Admission, RateLimiter};
 pub use round_robin::{RoundRobin, Start};
 pub use selection::{MemberIndex, PickContext, Picker, Placement};
+pub use slow_start::{SlowStart, Warmth};
+pub use standby::Standby;
 pub use stickiness::{Stick, Stickiness, StickyKey};
 pub use weighted_pools::{Dice, WeightedPools};
 

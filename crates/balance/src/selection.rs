@@ -7,13 +7,14 @@
 //!
 //! Stickiness asks before [`Picker::pick`], by [`Picker::pick_by`], so that the same members count for it.
 //!
-//! What is not here yet and has its place: slow start changes the weights.
+//! While members warm up, the weights are those of [`crate::SlowStart`]. Of an active/standby group ([`Standby`]) only the serving
+//! member is ever picked: neither weights nor a failed attempt move work to the other.
 
 use std::{net::IpAddr, sync::Arc};
 
 use model::Weight;
 
-use crate::{Connections, HealthTable, LeastConnections, Maglev, RoundRobin, Start};
+use crate::{Connections, HealthTable, LeastConnections, Maglev, RoundRobin, Standby, Start};
 
 /// The place of a member in its group; it means nothing outside the plan that it is from.
 pub type MemberIndex = u16;
@@ -27,6 +28,8 @@ pub enum Placement<'a> {
     LeastConnections,
     /// By the client's address, with the group's table.
     SourceIp(&'a Arc<Maglev>),
+    /// The master, or the slave while the master is down.
+    Standby(Standby),
 }
 
 /// Chooses members of one group; each worker has its own.
@@ -42,6 +45,7 @@ enum Choice {
     RoundRobin(RoundRobin),
     LeastConnections(LeastConnections),
     SourceIp(Arc<Maglev>),
+    Standby(Standby),
 }
 
 /// What a choice depends on besides the group.
@@ -76,6 +80,7 @@ impl Picker {
                 Choice::LeastConnections(LeastConnections::new(weights, start))
             }
             (Placement::SourceIp(table), _) => Choice::SourceIp(Arc::clone(table)),
+            (Placement::Standby(standby), _) => Choice::Standby(standby),
         };
         Self { choice, weights: weights.into(), all_down_forward }
     }
@@ -84,6 +89,9 @@ impl Picker {
     pub fn pick(&mut self, context: &PickContext<'_>) -> Option<MemberIndex> {
         let untried = |member: usize| !context.tried.iter().any(|&tried| usize::from(tried) == member);
         let healthy = |member: usize| context.health.is_usable(member);
+        if let Choice::Standby(standby) = &self.choice {
+            return standby.serving(healthy).filter(|&member| untried(member.into()));
+        }
         let picked = self.choose(context, |member| healthy(member) && untried(member));
         if picked.is_none() && self.all_down_forward && !self.any_working(healthy) {
             return self.choose(context, untried);
@@ -101,6 +109,10 @@ impl Picker {
     ) -> Option<T> {
         let untried = |member: usize| !context.tried.iter().any(|&tried| usize::from(tried) == member);
         let healthy = |member: usize| context.health.is_usable(member);
+        if let Choice::Standby(standby) = &self.choice {
+            let serving = standby.serving(healthy).map(usize::from);
+            return choose(&|member| serving == Some(member) && untried(member));
+        }
         let chosen = choose(&|member| healthy(member) && untried(member));
         if chosen.is_none() && self.all_down_forward && !self.any_working(healthy) {
             return choose(&untried);
@@ -113,6 +125,7 @@ impl Picker {
             Choice::RoundRobin(turn) => turn.pick(usable),
             Choice::LeastConnections(least) => least.pick(usable, |member| context.connections.count(member)),
             Choice::SourceIp(table) => table.pick(context.client, usable),
+            Choice::Standby(standby) => standby.serving(usable).map(usize::from),
         };
         picked.map(|member| member as MemberIndex)
     }
@@ -218,6 +231,27 @@ mod tests {
             picked.sort_unstable();
             picked.dedup();
             assert_eq!(picked, group.picked(forward, tried), "{why}");
+        }
+    }
+
+    #[test]
+    fn of_active_and_standby_only_health_decides() {
+        let standby = Standby { master: 1, slave: Some(0) };
+        for (why, weights, healthy, forward, tried, expect) in [
+            ("the master", &[1, 1][..], &[0, 1][..], false, &[][..], Some(1)),
+            ("the master is down", &[1, 1], &[0], false, &[], Some(0)),
+            ("both are down", &[1, 1], &[], true, &[], None),
+            ("a failed attempt does not switch over", &[1, 1], &[0, 1], false, &[1], None),
+            ("nor does one to the slave", &[1, 1], &[0], false, &[0], None),
+            ("weights do not count", &[1, 0], &[0, 1], false, &[], Some(1)),
+        ] {
+            let group = Group::new(weights, healthy);
+            let mut picker = Picker::new(Placement::Standby(standby), &group.weights, forward, START, None);
+            let (health, connections) = (&group.health, &group.connections);
+            let context = PickContext { client: IpAddr::from([192, 0, 2, 1]), tried, health, connections };
+            assert_eq!(picker.pick(&context), expect, "{why}");
+            let by = picker.pick_by(&context, |usable| (0..2).find(|&member| usable(member)));
+            assert_eq!(by, expect.map(usize::from), "{why}, by another choice");
         }
     }
 
