@@ -19,12 +19,21 @@ pub struct Config {
     pub upstream_idle_timeout: Duration,
     /// What the values of sticky cookies follow from; the same on every node, and secret.
     pub sticky_key: StickyKey,
+    /// Whether OCSP answers are stapled, and whom may be asked for them; none: they are not.
+    pub ocsp_stapling: Option<OcspStapling>,
     /// Where requests are written down; by default nowhere.
     pub access_logs: AccessLogs,
 }
 
+/// Whom may be asked for OCSP answers. Certificates name their responders, and tenants give certificates.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OcspStapling {
+    /// Whether a responder may be at an address of this machine (loopback) or of its link (169.254.0.0/16, fe80::/10).
+    pub local_responders: bool,
+}
+
 impl Default for Config {
-    /// One worker per core; a key that everybody knows; 1,024 idle connections per member, kept for 60 s.
+    /// One worker per core; a key that everybody knows; 1,024 idle connections per member, kept for 60 s; OCSP answers are stapled.
     fn default() -> Self {
         Self {
             workers: std::thread::available_parallelism().map_or(1, usize::from),
@@ -32,6 +41,7 @@ impl Default for Config {
             upstream_idle_max: 1024,
             upstream_idle_timeout: Duration::from_secs(60),
             sticky_key: StickyKey::new([0; 32]),
+            ocsp_stapling: Some(OcspStapling::default()),
             access_logs: AccessLogs::nowhere(),
         }
     }

@@ -18,9 +18,9 @@ use crate::{
     Config, HealthChange,
     bind::bind,
     limits::{Limits, PolicyLimit},
-    probe,
+    ocsp, probe,
     target::SharedTarget,
-    tls::Terms,
+    tls::{ShownCertificates, Terms},
     worker::{self, Change},
 };
 
@@ -39,6 +39,7 @@ struct Inner {
     config: Config,
     registry: Registry,
     workers: Vec<mpsc::UnboundedSender<worker::Order>>,
+    certificates: ShownCertificates,
     prober: mpsc::UnboundedSender<probe::Order>,
     news: Mutex<Option<mpsc::UnboundedReceiver<HealthChange>>>,
     faults: watch::Sender<Vec<(ListenerId, String)>>,
@@ -80,6 +81,8 @@ pub fn start(config: Config, registry: Registry, now: fn() -> Timestamp) -> io::
     let limits = Arc::new(Limits::new(config.connections_max, config.workers));
     let inner: Arc<OnceLock<Weak<Inner>>> = Arc::default();
     let (prober, news) = probe::start(now, keep_binding(inner.clone()))?;
+    let stapler =
+        config.ocsp_stapling.map(|settings| ocsp::start(settings, registry.clone(), now)).transpose()?;
     let workers = (0..config.workers)
         .map(|index| worker::start(index, config.clone(), limits.clone(), registry.clone()))
         .collect::<io::Result<_>>()?;
@@ -87,6 +90,7 @@ pub fn start(config: Config, registry: Registry, now: fn() -> Timestamp) -> io::
         config,
         registry,
         workers,
+        certificates: ShownCertificates::new(stapler),
         prober,
         news: Mutex::new(Some(news)),
         faults: watch::Sender::default(),
@@ -211,7 +215,7 @@ impl Dataplane {
                 Err(error) => fault = Some(error.to_string()),
             }
         }
-        let (tls, unfit) = terms(plan.tls.as_ref(), former_tls);
+        let (tls, unfit) = terms(&self.0.certificates, plan.tls.as_ref(), former_tls);
         fault = plan.faults.first().cloned().or(unfit).or(fault);
         bound.retain(|address| wanted.contains(address));
         bound.extend(opened.iter().map(|(address, _)| *address));
@@ -289,11 +293,15 @@ impl Dataplane {
 
 /// The terms of a listener's TLS, and why they are not those of its plan. Where a plan cannot be carried out, what was agreed to
 /// before goes on.
-fn terms(plan: Option<&Arc<TlsPlan>>, former: Option<Arc<Terms>>) -> (Option<Arc<Terms>>, Option<String>) {
+fn terms(
+    certificates: &ShownCertificates,
+    plan: Option<&Arc<TlsPlan>>,
+    former: Option<Arc<Terms>>,
+) -> (Option<Arc<Terms>>, Option<String>) {
     match (plan, former) {
         (None, _) => (None, None),
         (Some(plan), Some(same)) if Arc::ptr_eq(&same.plan, plan) => (Some(same), None),
-        (Some(plan), former) => match Terms::new(plan, former.as_deref()) {
+        (Some(plan), former) => match Terms::new(certificates, plan, former.as_deref()) {
             Ok(terms) => (Some(terms), None),
             Err(error) => (former, Some(in_words(&error))),
         },

@@ -20,6 +20,7 @@ mod io;
 mod layer4;
 mod limits;
 mod member;
+mod ocsp;
 mod pipe;
 mod probe;
 mod relay;
@@ -33,6 +34,6 @@ mod tls;
 mod worker;
 
 pub use balance::StickyKey;
-pub use config::Config;
+pub use config::{Config, OcspStapling};
 pub use dataplane::{Applied, Dataplane, start};
 pub use probe::HealthChange;

@@ -1,6 +1,7 @@
 //! TLS: handshakes and sessions, towards clients and towards members.
 //!
 //! - [`Terms`]: what a listener agrees to, made once per change and shared by all workers.
+//! - [`ShownCertificate`]: what clients are shown, with its staple, shared by the listeners that show it.
 //! - [`accept`]: a client's connection until its session stands.
 //! - [`TlsStream`]: a session that stands (or is being made), used as a socket is.
 //!
@@ -18,6 +19,7 @@ mod offer;
 mod openssl;
 mod record;
 mod session;
+mod shown;
 mod terms;
 
 pub(crate) use accept::{Accepted, accept};
@@ -26,4 +28,5 @@ pub(crate) use info::{Alpn, TlsInfo};
 pub(crate) use member::{MemberTerms, MemberTls};
 pub(crate) use openssl::OpensslStream;
 pub(crate) use session::TlsStream;
+pub(crate) use shown::{ShownCertificate, ShownCertificates, ShownChange};
 pub(crate) use terms::Terms;

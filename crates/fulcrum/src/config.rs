@@ -17,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+use dataplane::OcspStapling;
 use model::{AccessKeyId, Name, ProjectId, QuotaKey, Secret};
 use telemetry::access_log::Rotation;
 
@@ -43,6 +44,8 @@ pub(crate) struct Config {
     pub(crate) api: ApiConfig,
     /// How traffic is served.
     pub(crate) dataplane: DataplaneConfig,
+    /// Whether OCSP answers are stapled, and whom may be asked for them; none: they are not.
+    pub(crate) ocsp_stapling: Option<OcspStapling>,
     /// When access log files are put aside, and how many are kept.
     pub(crate) access_log: Rotation,
     /// Limits of every project that has none of its own, where they differ from the default; -1 is no limit.
@@ -192,6 +195,7 @@ fn read(mut root: Section<'_, '_>, overrides: &Overrides, mistakes: &Mistakes<'_
     let store = store(root.section("store"), &data);
     let api = api(root.section("api"));
     let dataplane = dataplane(root.section("dataplane"));
+    let ocsp_stapling = tls(root.section("tls"));
     let access_log = access_log(root.section("access_log"));
     let quotas = quotas(root.section("quotas"));
     let networks = network::read(&mut root);
@@ -208,6 +212,7 @@ fn read(mut root: Section<'_, '_>, overrides: &Overrides, mistakes: &Mistakes<'_
         store,
         api,
         dataplane,
+        ocsp_stapling,
         access_log,
         quotas,
         networks: networks?,
@@ -282,6 +287,13 @@ fn dataplane(mut section: Section<'_, '_>) -> DataplaneConfig {
     };
     section.finish();
     dataplane
+}
+
+fn tls(mut section: Section<'_, '_>) -> Option<OcspStapling> {
+    let stapled = section.boolean("ocsp_stapling").unwrap_or(true);
+    let local_responders = section.boolean("ocsp_local_responders").unwrap_or(false);
+    section.finish();
+    stapled.then_some(OcspStapling { local_responders })
 }
 
 fn access_log(mut section: Section<'_, '_>) -> Rotation {

@@ -121,6 +121,7 @@ impl Traffic {
         let settings = dataplane::Config {
             workers: config.dataplane.workers,
             sticky_key: dataplane::StickyKey::new(key.derive("sticky cookies")),
+            ocsp_stapling: config.ocsp_stapling,
             access_logs: access_logs.clone(),
             ..dataplane::Config::default()
         };

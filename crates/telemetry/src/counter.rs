@@ -26,7 +26,7 @@ impl Counter {
     }
 }
 
-/// A number of things that are there now. Same invariant as [`Counter`].
+/// A number that rises and falls, such as of things that are there now. Same invariant as [`Counter`].
 #[derive(Debug, Default)]
 pub struct Gauge(AtomicU64);
 
@@ -41,6 +41,12 @@ impl Gauge {
     #[inline]
     pub fn fall(&self) {
         self.0.store(self.0.load(Relaxed).saturating_sub(1), Relaxed);
+    }
+
+    /// That many.
+    #[inline]
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Relaxed);
     }
 
     /// The number now. Any thread may ask.

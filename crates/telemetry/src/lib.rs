@@ -10,6 +10,7 @@
 //! What it does not do: it holds no history (whoever scrapes does), and it knows no socket.
 
 pub mod access_log;
+mod certificate;
 mod counter;
 mod listener;
 mod member;
@@ -18,6 +19,7 @@ mod process;
 mod registry;
 
 pub use access_log::AccessLogs;
+pub use certificate::CertificateCounters;
 pub use counter::{Counter, Gauge};
 pub use listener::{ListenerCounters, ODDITIES, Outcome, OwnAnswer};
 pub use member::{Attempt, MemberCounters};

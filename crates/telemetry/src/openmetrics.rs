@@ -21,6 +21,7 @@ pub fn render_openmetrics(
     listeners(&mut page, registry, snapshot);
     members(&mut page, registry, snapshot);
     health(&mut page, snapshot, facts);
+    certificates(&mut page, registry, snapshot);
     node(&mut page, facts);
     let name = page.family(
         "fulcrum_access_log_",
@@ -167,6 +168,35 @@ fn health(page: &mut Page, snapshot: &Snapshot, facts: &Facts) {
         if let Some(labels) = member_labels(snapshot, *target, *member) {
             page.sample(&name, "", &labels, "", u64::from(health.verdict == Verdict::Up));
         }
+    }
+}
+
+fn certificates(page: &mut Page, registry: &Registry, snapshot: &Snapshot) {
+    let rows: Vec<_> = registry
+        .certificates()
+        .into_iter()
+        .filter_map(|(id, counters)| {
+            let project = snapshot.certificate(id)?.project.simple();
+            Some((format!("project=\"{project}\",certificate=\"{id}\""), counters))
+        })
+        .collect();
+    let name = page.family(
+        "fulcrum_certificate_",
+        "ocsp_staple_valid_until_seconds",
+        "gauge",
+        "Until when the stapled OCSP answer holds, Unix time; 0: none is stapled. Certificates that name no responder are left out.",
+    );
+    for (labels, counters) in &rows {
+        page.sample(&name, "", labels, "", counters.ocsp_valid_until.value());
+    }
+    let name = page.family(
+        "fulcrum_certificate_",
+        "ocsp_failures",
+        "counter",
+        "Times that no OCSP answer came that could be stapled.",
+    );
+    for (labels, counters) in &rows {
+        page.sample(&name, "_total", labels, "", counters.ocsp_failures.value());
     }
 }
 

@@ -5,9 +5,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use model::{ListenerId, MemberId, TargetId};
+use model::{CertificateId, ListenerId, MemberId, TargetId};
 
-use crate::{ListenerCounters, MemberCounters};
+use crate::{CertificateCounters, ListenerCounters, MemberCounters};
 
 /// All counter blocks of this process. A clone is another handle on the same.
 ///
@@ -24,6 +24,7 @@ pub(crate) type MemberKey = (TargetId, MemberId);
 struct Blocks {
     listeners: BTreeMap<ListenerId, Vec<Option<Arc<ListenerCounters>>>>,
     members: BTreeMap<MemberKey, Vec<Option<Arc<MemberCounters>>>>,
+    certificates: BTreeMap<CertificateId, Arc<CertificateCounters>>,
 }
 
 impl Registry {
@@ -37,6 +38,11 @@ impl Registry {
         block(self.blocks().members.entry((target, member)).or_default(), worker)
     }
 
+    /// The block of a certificate, made when it is new.
+    pub fn certificate(&self, certificate: CertificateId) -> Arc<CertificateCounters> {
+        self.blocks().certificates.entry(certificate).or_default().clone()
+    }
+
     /// Ends the series of a listener; those of its members are ended one by one.
     pub fn listener_gone(&self, listener: ListenerId) {
         self.blocks().listeners.remove(&listener);
@@ -45,6 +51,16 @@ impl Registry {
     /// Ends the series of a member of a target.
     pub fn member_gone(&self, target: TargetId, member: MemberId) {
         self.blocks().members.remove(&(target, member));
+    }
+
+    /// Ends the series of a certificate.
+    pub fn certificate_gone(&self, certificate: CertificateId) {
+        self.blocks().certificates.remove(&certificate);
+    }
+
+    /// Every certificate with its block, in order of id.
+    pub(crate) fn certificates(&self) -> Vec<(CertificateId, Arc<CertificateCounters>)> {
+        self.blocks().certificates.iter().map(|(id, of)| (*id, of.clone())).collect()
     }
 
     /// Every listener with its blocks, in order of id.

@@ -26,13 +26,15 @@ use model::{CertificateId, TlsVersion};
 use plan::{CertificatePlan, TlsPlan};
 use wire::{client_hello::ClientHello, tls_suites};
 
-use super::{info::Alpn, offer::ModernOffer, terms::TermsFault};
+use super::{ShownCertificate, info::Alpn, offer::ModernOffer, terms::TermsFault};
 
 pub(crate) use stream::OpensslStream;
 
 /// What OpenSSL may agree to for a listener. Made when the first such client comes: few listeners ever see one.
 pub(super) struct Fallback {
     plan: Arc<TlsPlan>,
+    /// Where staples come from, as [`TlsPlan::certificates`]; empty: from nowhere.
+    stapled: Box<[Arc<ShownCertificate>]>,
     made: OnceLock<Option<Served>>,
 }
 
@@ -40,7 +42,7 @@ pub(super) struct Fallback {
 struct Served {
     context: SslContext,
     /// As [`TlsPlan::certificates`].
-    shown: Vec<Shown>,
+    shown: Arc<[Shown]>,
 }
 
 struct Shown {
@@ -48,11 +50,13 @@ struct Shown {
     leaf: X509,
     chain: Vec<X509>,
     key: PKey<Private>,
+    /// Has its staple.
+    stapled: Option<Arc<ShownCertificate>>,
 }
 
 impl Fallback {
     /// None when the policy allows nothing that rustls has not.
-    pub(super) fn new(plan: &Arc<TlsPlan>) -> Option<Self> {
+    pub(super) fn new(plan: &Arc<TlsPlan>, stapled: &[Arc<ShownCertificate>]) -> Option<Self> {
         let beyond = |version: TlsVersion| {
             let number = number(version);
             let old = number < wire::client_hello::TLS12;
@@ -60,12 +64,12 @@ impl Fallback {
             known.any(|suite| suite.fits(number) && (old || !suite.in_rustls()))
         };
         let wanted = plan.versions.iter().any(|version| beyond(*version));
-        wanted.then(|| Self { plan: plan.clone(), made: OnceLock::new() })
+        wanted.then(|| Self { plan: plan.clone(), stapled: stapled.into(), made: OnceLock::new() })
     }
 
     /// Makes it ready now, to learn whether it can be.
     pub(super) fn prepare(&self) -> Result<(), TermsFault> {
-        let served = Served::new(&self.plan)?;
+        let served = Served::new(&self.plan, &self.stapled)?;
         // Nobody else knows of it yet.
         let _first = self.made.set(served);
         if matches!(self.made.get(), Some(Some(_))) { Ok(()) } else { Err(TermsFault::Nothing) }
@@ -104,7 +108,7 @@ impl Fallback {
     fn made(&self) -> Option<&Served> {
         self.made
             .get_or_init(|| {
-                Served::new(&self.plan).unwrap_or_else(|error| {
+                Served::new(&self.plan, &self.stapled).unwrap_or_else(|error| {
                     tracing::warn!(%error, "old TLS clients of a listener are refused: OpenSSL cannot be set up for it");
                     None
                 })
@@ -115,7 +119,7 @@ impl Fallback {
 
 impl Served {
     /// None when OpenSSL has nothing of what the policy allows, either.
-    fn new(plan: &TlsPlan) -> Result<Option<Self>, TermsFault> {
+    fn new(plan: &TlsPlan, stapled: &[Arc<ShownCertificate>]) -> Result<Option<Self>, TermsFault> {
         let Some(mut builder) = agreed(plan).map_err(|error| TermsFault::Openssl(error.into()))? else {
             return Ok(None);
         };
@@ -123,24 +127,31 @@ impl Served {
             let fault = |error: ErrorStack| TermsFault::ClientCa { id: ca.id, source: error.into() };
             verify_clients(&mut builder, &ca.authorities_der).map_err(fault)?;
         }
+        let fault = |error: ErrorStack| TermsFault::Openssl(error.into());
         let shown = plan
             .certificates
             .iter()
-            .map(|certificate| Shown::new(certificate).map_err(|error| TermsFault::Openssl(error.into())))
-            .collect::<Result<Vec<_>, _>>()?;
+            .enumerate()
+            .map(|(index, certificate)| Shown::new(certificate, stapled.get(index)).map_err(fault))
+            .collect::<Result<Arc<[_]>, _>>()?;
+        staple(&mut builder, shown.clone()).map_err(fault)?;
         Ok(Some(Self { context: builder.build(), shown }))
     }
 }
 
 impl Shown {
-    fn new(certificate: &CertificatePlan) -> Result<Self, ErrorStack> {
+    fn new(
+        certificate: &CertificatePlan,
+        stapled: Option<&Arc<ShownCertificate>>,
+    ) -> Result<Self, ErrorStack> {
         let mut chain =
             certificate.chain_der.iter().map(|der| X509::from_der(der)).collect::<Result<Vec<_>, _>>()?;
         let leaf = match chain.is_empty() {
             true => return Err(ErrorStack::get()),
             false => chain.remove(0),
         };
-        Ok(Self { id: certificate.id, leaf, chain, key: PKey::private_key_from_der(&certificate.key_der)? })
+        let key = PKey::private_key_from_der(&certificate.key_der)?;
+        Ok(Self { id: certificate.id, leaf, chain, key, stapled: stapled.cloned() })
     }
 }
 
@@ -190,6 +201,18 @@ fn agreed(plan: &TlsPlan) -> Result<Option<SslContextBuilder>, ErrorStack> {
         None => Err(AlpnError::NOACK),
     });
     Ok(Some(builder))
+}
+
+/// Clients that ask get the present OCSP answer of the certificate that they are shown.
+fn staple(builder: &mut SslContextBuilder, shown: Arc<[Shown]>) -> Result<(), ErrorStack> {
+    builder.set_status_callback(move |ssl| {
+        let is_it = |shown: &&Shown| ssl.certificate().is_some_and(|leaf| shown.leaf.as_ref() == leaf);
+        let stapled = shown.iter().find(is_it).and_then(|shown| shown.stapled.as_ref());
+        match stapled.and_then(|shown| shown.key().ocsp.clone()) {
+            Some(answer) => ssl.set_ocsp_status(&answer).map(|()| true),
+            None => Ok(false),
+        }
+    })
 }
 
 /// Sessions that a listener's context remembers for clients without tickets.

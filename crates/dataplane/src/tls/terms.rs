@@ -3,11 +3,11 @@
 use std::{cell::RefCell, sync::Arc};
 
 use model::{CertificateId, TlsVersion};
-use plan::{CertificatePlan, TlsPlan};
+use plan::TlsPlan;
 use rustls::{
     CipherSuite, RootCertStore, ServerConfig, SupportedProtocolVersion,
     crypto::{CryptoProvider, aws_lc_rs},
-    pki_types::{CertificateDer, PrivateKeyDer},
+    pki_types::CertificateDer,
     server::{
         ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, WebPkiClientVerifier,
     },
@@ -16,6 +16,7 @@ use rustls::{
 };
 
 use super::{
+    ShownCertificate, ShownCertificates,
     info::{Alpn, SUITES},
     offer::ModernOffer,
     openssl::Fallback,
@@ -77,14 +78,20 @@ pub(crate) enum TermsFault {
 
 impl Terms {
     /// The terms of a plan. `former`: those of the listener's plan before.
-    pub(crate) fn new(plan: &Arc<TlsPlan>, former: Option<&Self>) -> Result<Arc<Self>, TermsFault> {
+    pub(crate) fn new(
+        certificates: &ShownCertificates,
+        plan: &Arc<TlsPlan>,
+        former: Option<&Self>,
+    ) -> Result<Arc<Self>, TermsFault> {
         let tickets = match former {
             // A ticket proves that its client was verified: it counts only where the same clients are let in.
             Some(former) if former.plan.client_ca == plan.client_ca => former.tickets.clone(),
             Some(_) | None => aws_lc_rs::Ticketer::new().map_err(TermsFault::Setup)?,
         };
-        let modern = modern(plan, &tickets)?;
-        let fallback = Fallback::new(plan);
+        let shown: Result<Vec<_>, _> = plan.certificates.iter().map(|one| certificates.show(one)).collect();
+        // What rustls cannot show, OpenSSL may.
+        let fallback = Fallback::new(plan, shown.as_deref().unwrap_or_default());
+        let modern = modern(plan, shown, &tickets)?;
         match (&modern, &fallback) {
             (Some(_), _) => {}
             (None, Some(fallback)) => fallback.prepare()?,
@@ -95,7 +102,11 @@ impl Terms {
 }
 
 /// rustls' part of the terms; none when the policy allows nothing that it agrees to.
-fn modern(plan: &Arc<TlsPlan>, tickets: &Arc<dyn ProducesTickets>) -> Result<Option<Modern>, TermsFault> {
+fn modern(
+    plan: &Arc<TlsPlan>,
+    shown: Result<Vec<Arc<ShownCertificate>>, TermsFault>,
+    tickets: &Arc<dyn ProducesTickets>,
+) -> Result<Option<Modern>, TermsFault> {
     let all = aws_lc_rs::default_provider();
     let suites: Vec<_> = plan
         .suites
@@ -117,11 +128,7 @@ fn modern(plan: &Arc<TlsPlan>, tickets: &Arc<dyn ProducesTickets>) -> Result<Opt
         return Ok(None);
     }
     let provider = Arc::new(CryptoProvider { cipher_suites: suites, ..all });
-    let keys = plan
-        .certificates
-        .iter()
-        .map(|certificate| certified(certificate, &provider))
-        .collect::<Result<Vec<_>, _>>()?;
+    let shown = shown?;
     let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&versions)
         .map_err(TermsFault::Setup)?;
@@ -138,10 +145,12 @@ fn modern(plan: &Arc<TlsPlan>, tickets: &Arc<dyn ProducesTickets>) -> Result<Opt
             builder.with_client_cert_verifier(verifier.map_err(|error| fault(error.into()))?)
         }
     };
+    let keys: Vec<_> = shown.iter().map(|shown| shown.key()).collect();
     let offer = ModernOffer::new(&provider, &versions, keys.iter().map(AsRef::as_ref));
     let v13 = versions.iter().any(|version| **version == version::TLS13);
     let suites = provider.cipher_suites.iter().map(|suite| suite.suite()).collect();
-    let mut config = builder.with_cert_resolver(Arc::new(Shown { plan: plan.clone(), keys, v13, suites }));
+    let mut config =
+        builder.with_cert_resolver(Arc::new(Shown { plan: plan.clone(), certificates: shown, v13, suites }));
     config.ignore_client_order = true;
     config.enable_secret_extraction = true;
     let offered: &[Alpn] = if plan.alpn_h2 { &[Alpn::H2, Alpn::Http11] } else { &[Alpn::Http11] };
@@ -151,29 +160,10 @@ fn modern(plan: &Arc<TlsPlan>, tickets: &Arc<dyn ProducesTickets>) -> Result<Opt
     Ok(Some(Modern { config: Arc::new(config), offer }))
 }
 
-fn certified(
-    certificate: &CertificatePlan,
-    provider: &CryptoProvider,
-) -> Result<Arc<CertifiedKey>, TermsFault> {
-    let fault = |source| TermsFault::Certificate { id: certificate.id, source };
-    let chain = certificate.chain_der.iter().map(|der| CertificateDer::from(der.clone())).collect();
-    let key = PrivateKeyDer::try_from(certificate.key_der.clone())
-        .map_err(|why| fault(rustls::Error::General(why.to_owned())))?;
-    let key = provider.key_provider.load_private_key(key).map_err(fault)?;
-    let certified = CertifiedKey::new(chain, key);
-    match certified.keys_match() {
-        Err(error @ rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => {
-            Err(fault(error))
-        }
-        // rustls cannot say for every certificate, such as those of X.509 version 1; whoever gave it was told if they did not match.
-        Ok(()) | Err(_) => Ok(Arc::new(certified)),
-    }
-}
-
 /// Picks the certificate that a client is shown.
 struct Shown {
     plan: Arc<TlsPlan>,
-    keys: Vec<Arc<CertifiedKey>>,
+    certificates: Vec<Arc<ShownCertificate>>,
     v13: bool,
     suites: Vec<CipherSuite>,
 }
@@ -198,17 +188,17 @@ impl ResolvesServerCert for Shown {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let candidates = self.plan.certificates_for(hello.server_name());
         let fits = |index: &&usize| {
-            let Some(key) = self.keys.get(**index) else { return false };
-            key.key.choose_scheme(hello.signature_schemes()).is_some() && self.has_suite(key, &hello)
+            let Some(key) = self.certificates.get(**index).map(|shown| shown.key()) else { return false };
+            key.key.choose_scheme(hello.signature_schemes()).is_some() && self.has_suite(&key, &hello)
         };
         // With none that fits, the first is tried: the handshake then says by itself what is wrong.
         let index = candidates.iter().find(fits).or(candidates.first()).copied();
-        let shown = index.and_then(|index| self.plan.certificates.get(index));
+        let shown = index.and_then(|index| self.certificates.get(index));
         LAST.replace((
             hello.server_name().map(|name| name.to_ascii_lowercase().into()),
-            shown.map(|certificate| certificate.id),
+            shown.map(|certificate| certificate.id()),
         ));
-        index.and_then(|index| self.keys.get(index)).cloned()
+        shown.map(|certificate| certificate.key())
     }
 }
 

@@ -30,6 +30,10 @@ head_timeout_s = 5
 workers = 3
 drain_s = 0
 
+[tls]
+ocsp_stapling = true
+ocsp_local_responders = true
+
 [access_log]
 file_mib_max = 5
 files_kept = 3
@@ -90,6 +94,7 @@ fn nothing_said_gives_the_documented_defaults() {
     assert!(!config.api.strict_fields && config.quotas.is_empty() && config.users.is_empty());
     assert!(config.dataplane.workers >= 1);
     assert_eq!(config.dataplane.drain, Duration::from_secs(30));
+    assert!(config.ocsp_stapling.is_some_and(|stapling| !stapling.local_responders));
     let networks: Vec<_> = config
         .networks
         .iter()
@@ -124,6 +129,7 @@ fn every_key_is_read() {
     let ApiConfig { strict_fields, connections_max, head_timeout } = config.api;
     assert_eq!((strict_fields, connections_max, head_timeout), (true, 10, Duration::from_secs(5)));
     assert_eq!((config.dataplane.workers, config.dataplane.drain), (3, Duration::ZERO));
+    assert!(config.ocsp_stapling.is_some_and(|stapling| stapling.local_responders));
     assert_eq!((config.access_log.bytes_max, config.access_log.kept), (5 << 20, 3));
     assert_eq!(config.quotas.len(), QuotaKey::ALL.len());
     assert_eq!(
@@ -150,6 +156,12 @@ fn every_key_is_read() {
         let said = FULL.contains(&format!("{last} = ")) || FULL.contains(&format!("[{}]", key.name));
         assert!(said, "the sample of this test does not set {}", key.name);
     }
+}
+
+#[test]
+fn stapling_can_be_turned_off() {
+    let config = parse("[tls]\nocsp_stapling = false\nocsp_local_responders = true").unwrap();
+    assert!(config.ocsp_stapling.is_none());
 }
 
 #[test]
