@@ -115,7 +115,11 @@ impl Stapler {
                 Some(tokio::task::spawn_local(task.run()).abort_handle())
             }
             Err(fault) => {
-                tracing::warn!(certificate = %id, reason = fault.code(), "no OCSP answer can be stapled: {fault}");
+                tracing::warn!(
+                    certificate = id.simple(),
+                    reason = fault.code(),
+                    "no OCSP answer can be stapled: {fault}"
+                );
                 self.registry.certificate(id).ocsp_failures.inc();
                 None
             }
@@ -171,7 +175,10 @@ impl Task {
         loop {
             while self.now() < course.next_try() {
                 if course.has_lapsed(self.now()) {
-                    tracing::warn!(certificate = %self.id, "the OCSP answer ends without a new one: none is stapled");
+                    tracing::warn!(
+                        certificate = self.id.simple(),
+                        "the OCSP answer ends without a new one: none is stapled"
+                    );
                     course.take_off();
                     if self.set(None, None).is_none() {
                         return;
@@ -188,9 +195,13 @@ impl Task {
                     course.succeeded(self.now(), &statement, random());
                     let state = if statement.status == CertificateStatus::Good { GOOD } else { REVOKED };
                     if state == REVOKED && told != REVOKED {
-                        tracing::warn!(certificate = %self.id, reason = REVOKED, "the certificate is revoked, and its OCSP answer says so to clients; replace it");
+                        tracing::warn!(
+                            certificate = self.id.simple(),
+                            reason = REVOKED,
+                            "the certificate is revoked, and its OCSP answer says so to clients; replace it"
+                        );
                     } else if state != told {
-                        tracing::info!(certificate = %self.id, "an OCSP answer is stapled again");
+                        tracing::info!(certificate = self.id.simple(), "an OCSP answer is stapled again");
                     }
                     state
                 }
@@ -198,7 +209,7 @@ impl Task {
                     self.counters.ocsp_failures.inc();
                     course.failed(self.now(), random());
                     if fault.code() != told {
-                        tracing::warn!(certificate = %self.id, %responder, reason = fault.code(), "no new OCSP answer to staple: {fault}");
+                        tracing::warn!(certificate = self.id.simple(), %responder, reason = fault.code(), "no new OCSP answer to staple: {fault}");
                     }
                     fault.code()
                 }

@@ -177,7 +177,7 @@ fn certificates(page: &mut Page, registry: &Registry, snapshot: &Snapshot) {
         .into_iter()
         .filter_map(|(id, counters)| {
             let project = snapshot.certificate(id)?.project.simple();
-            Some((format!("project=\"{project}\",certificate=\"{id}\""), counters))
+            Some((format!("project=\"{project}\",certificate=\"{}\"", id.simple()), counters))
         })
         .collect();
     let name = page.family(
