@@ -8,7 +8,7 @@
 //! [`Picker::pick`] for each piece of new work and tells `Connections` when it begins and ends.
 //!
 //! Before that, [`Stickiness`] may know the member of a client that was here before, and [`WeightedPools`] the pool of a request;
-//! [`RateLimiter`] says whether a request is let through at all.
+//! [`RateLimiter`] says whether a request is let through at all, [`Shaper`] what a listener or load balancer lets through per second.
 //!
 //! Some targets have more beside these: [`SlowStart`] changes the weights, [`Standby`] replaces the algorithm, [`Outliers`] takes
 //! members out that fail their work, [`Draining`] says what becomes of the work of a member that leaves. [`FlowTable`] remembers
@@ -23,10 +23,12 @@ pub mod least_connections;
 pub mod maglev;
 pub mod mix;
 pub mod outliers;
+mod pace;
 pub mod probe_schedule;
 pub mod rate_limit;
 pub mod round_robin;
 pub mod selection;
+pub mod shaper;
 pub mod slow_start;
 pub mod standby;
 pub mod stickiness;
@@ -44,6 +46,7 @@ pub use probe_schedule::ProbeSchedule;
 pub use rate_limit::{Admission, RateLimiter};
 pub use round_robin::{RoundRobin, Start};
 pub use selection::{MemberIndex, PickContext, Picker, Placement};
+pub use shaper::{Shaper, Share};
 pub use slow_start::{SlowStart, Warmth};
 pub use standby::Standby;
 pub use stickiness::{Stick, Stickiness, StickyKey};

@@ -2,8 +2,8 @@
 //!
 //! A limit is a bucket of tokens that fills at `rate` tokens per second; each request takes one, and one that finds none is over the
 //! limit. A bucket for all holds one second's worth, that of a source one second's worth and `burst` more. So after a pause a whole
-//! second's requests may come at once; over any longer time the rate holds. Instead of a count a bucket keeps the time at which it
-//! will be full again (the generic cell rate algorithm, ITU-T I.371): one number, and nothing to do while nobody asks.
+//! second's requests may come at once; over any longer time the rate holds. A bucket is one number (`pace.rs`), and there is
+//! nothing to do while nobody asks.
 //!
 //! One [`RateLimiter`] belongs to a policy and is shared by all workers without a lock, as only the sum over workers counts. Sources
 //! are kept in a table of a fixed size: when it is full, the source whose bucket is nearest to full is forgotten, so who asks most
@@ -23,7 +23,10 @@ use std::{
 
 use model::policy::RateLimit;
 
-use crate::mix::{mix, mix_address};
+use crate::{
+    mix::{mix, mix_address},
+    pace::Pace,
+};
 
 /// Most sources that a policy's table keeps apart: 64 KiB.
 pub const SOURCES_MAX: usize = 4096;
@@ -49,8 +52,8 @@ impl RateLimiter {
     /// The limiter for a policy's limits; none when there are none. `seed` keeps clients from aiming at one place of the table:
     /// take one at random for each process.
     pub fn new(limit: &RateLimit, seed: u64) -> Option<Self> {
-        let all = Pace::new(limit.qps.value(), 0).map(|pace| (pace, AtomicU64::new(0)));
-        let source = Pace::new(limit.per_source_qps.value(), limit.burst.value());
+        let all = pace(limit.qps.value(), 0).map(|pace| (pace, AtomicU64::new(0)));
+        let source = pace(limit.per_source_qps.value(), limit.burst.value());
         let sources = source.map(|pace| Sources::new(pace, seed));
         (all.is_some() || sources.is_some()).then_some(Self { all, sources })
     }
@@ -69,7 +72,7 @@ impl RateLimiter {
             return Admission::Admitted;
         }
         if let Some((pace, bucket)) = source {
-            pace.give_back(bucket);
+            pace.give_back(bucket, 1);
         }
         Admission::OverTotal
     }
@@ -83,36 +86,10 @@ impl fmt::Debug for RateLimiter {
     }
 }
 
-/// How fast a bucket fills, and how much it holds. A bucket is the time in nanoseconds at which it will be full again.
-#[derive(Clone, Copy, Debug)]
-struct Pace {
-    /// What one token costs in time.
-    token_ns: u64,
-    /// How long before it is full a bucket still has a token.
-    tolerance_ns: u64,
-}
-
-impl Pace {
-    /// `rate` tokens per second, at most `rate + burst` of them; none for a rate of 0, which is no limit.
-    fn new(rate: u32, burst: u32) -> Option<Self> {
-        let token_ns = 1_000_000_000u64.checked_div(u64::from(rate))?.max(1);
-        let tolerance_ns = token_ns.saturating_mul(u64::from(rate) + u64::from(burst) - 1);
-        Some(Self { token_ns, tolerance_ns })
-    }
-
-    /// Takes a token; false when there is none.
-    fn take(self, bucket: &AtomicU64, now_ns: u64) -> bool {
-        let taken = bucket.fetch_update(Relaxed, Relaxed, |full_at| {
-            let full_at = full_at.max(now_ns);
-            (full_at - now_ns <= self.tolerance_ns).then(|| full_at.saturating_add(self.token_ns))
-        });
-        taken.is_ok()
-    }
-
-    fn give_back(self, bucket: &AtomicU64) {
-        // The update always gives a value, so it does not fail.
-        let _ = bucket.fetch_update(Relaxed, Relaxed, |full_at| Some(full_at.saturating_sub(self.token_ns)));
-    }
+/// `rate` tokens per second, at most `rate + burst` of them; none for a rate of 0, which is no limit.
+fn pace(rate: u32, burst: u32) -> Option<Pace> {
+    let token_ns = 1_000_000_000u64.checked_div(rate.into())?;
+    Some(Pace::new(token_ns, u64::from(rate) + u64::from(burst)))
 }
 
 /// The buckets of sources. A source has its place in one of the sets, which its hash names.
@@ -152,7 +129,8 @@ impl Sources {
             let Some(fullest) = set.iter().min_by_key(|source| source.bucket.load(Relaxed)) else { break };
             let before = fullest.key.load(Relaxed);
             if fullest.key.compare_exchange(before, key, Relaxed, Relaxed).is_ok() {
-                fullest.bucket.store(now_ns.saturating_add(self.pace.token_ns), Relaxed);
+                fullest.bucket.store(now_ns, Relaxed);
+                self.pace.take(&fullest.bucket, now_ns);
                 return Some(&fullest.bucket);
             }
         }
