@@ -67,7 +67,7 @@ pub(crate) fn create(draft: &mut Draft<'_>, new: NewPolicy) -> Result<Arc<Policy
     let listener = draft.listener(new.listener)?;
     let http = http_of(&listener)?;
     draft.quota_for_one_more(QuotaKey::L7policy)?;
-    let siblings = draft.state.policies_of(listener.id).count();
+    let siblings = draft.state.policy_count(listener.id);
     draft.quota(QuotaKey::L7policiesPerListener, siblings + 1)?;
     if matches!(&new.action, Action::Forward(forward) if forward.pools().next().is_none()) {
         return Err(Error::invalid("redirect_pool_id", "is needed, or redirect_pools_config"));

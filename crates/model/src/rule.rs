@@ -1,5 +1,10 @@
 //! A rule of a policy: one thing about a request, and the values that it may have.
 
+use std::{
+    collections::BTreeSet,
+    hash::{DefaultHasher, Hash, Hasher},
+};
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Patch, PolicyId, ProjectId, RuleId, Timestamp};
@@ -40,6 +45,18 @@ impl Rule {
     /// The header, query parameter or cookie that is looked at; none for other subjects.
     pub fn key(&self) -> Option<&str> {
         self.conditions.first().and_then(|condition| condition.key.as_deref()).or(self.key.as_deref())
+    }
+}
+
+impl Rule {
+    /// Equal for rules that ask for the same, whatever the case of their letters and the order of their values; different for nearly
+    /// all others. Means nothing outside this process.
+    pub(crate) fn likeness(&self) -> u64 {
+        let lower = |text: &str| text.to_ascii_lowercase();
+        let values: BTreeSet<String> = self.values().map(lower).collect();
+        let mut hasher = DefaultHasher::new();
+        (self.subject, self.compare, self.key().map(lower), values).hash(&mut hasher);
+        hasher.finish()
     }
 }
 

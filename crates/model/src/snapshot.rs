@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     AccessKey, AccessKeyId, AccessLog, AccessLogId, Certificate, CertificateId, HealthMonitor,
     HealthMonitorId, IpGroup, IpGroupId, Kind, Listener, ListenerId, LoadBalancer, LoadBalancerId, Member,
-    MemberId, Network, NetworkId, Object, ObjectKey, Policy, PolicyId, Pool, PoolId, Port, Project,
+    MemberId, Network, NetworkId, Object, ObjectKey, Policy, PolicyId, Pool, PoolId, Port, Priority, Project,
     ProjectId, Quota, Rule, RuleId, SecurityPolicy, SecurityPolicyId, Subnet, SubnetId, User, UserId,
 };
 
@@ -69,6 +69,13 @@ pub struct Snapshot {
     by_pool: OrdSet<(PoolId, MemberId)>,
     monitor_by_pool: OrdMap<PoolId, HealthMonitorId>,
     by_listener: OrdSet<(ListenerId, PolicyId)>,
+    policy_counts: OrdMap<ListenerId, usize>,
+    by_priority: OrdSet<(ListenerId, Priority, PolicyId)>,
+    /// What a policy's rules ask for, as [`Rule::likeness`] puts it; policies without rules are not here.
+    likeness: OrdMap<PolicyId, (ListenerId, u64)>,
+    by_likeness: OrdSet<(ListenerId, u64, PolicyId)>,
+    /// How often a listener's policies name a pool.
+    pool_uses: OrdMap<(PoolId, ListenerId), usize>,
     by_policy_pool: OrdSet<(PoolId, PolicyId)>,
     by_redirect: OrdSet<(ListenerId, PolicyId)>,
     by_policy: OrdSet<(PolicyId, RuleId)>,
@@ -180,6 +187,40 @@ impl Snapshot {
         below(&self.by_listener, listener, PolicyId::new).filter_map(|id| self.policies.get(&id))
     }
 
+    /// How many policies a listener has.
+    pub fn policy_count(&self, listener: ListenerId) -> usize {
+        self.policy_counts.get(&listener).copied().unwrap_or(0)
+    }
+
+    /// The policies of a listener with that priority: one, but for moments of a change.
+    pub fn policies_at(
+        &self,
+        listener: ListenerId,
+        priority: Priority,
+    ) -> impl Iterator<Item = &Arc<Policy>> {
+        let (first, last) = (PolicyId::new(uuid::Uuid::nil()), PolicyId::new(uuid::Uuid::max()));
+        let span = (listener, priority, first)..=(listener, priority, last);
+        self.by_priority.range(span).filter_map(|(_, _, id)| self.policies.get(id))
+    }
+
+    /// The last priority that a policy of a listener has.
+    pub fn last_priority(&self, listener: ListenerId) -> Option<Priority> {
+        let (first, last) = (PolicyId::new(uuid::Uuid::nil()), PolicyId::new(uuid::Uuid::max()));
+        let span = (listener, Priority::MIN, first)..=(listener, Priority::MAX, last);
+        self.by_priority.range(span).next_back().map(|&(_, priority, _)| priority)
+    }
+
+    /// The other policies of a policy's listener whose rules may ask for the same as its own; all that do are among them. A policy
+    /// without rules is like no other.
+    pub fn policies_like(&self, policy: PolicyId) -> impl Iterator<Item = &Arc<Policy>> {
+        let (first, last) = (PolicyId::new(uuid::Uuid::nil()), PolicyId::new(uuid::Uuid::max()));
+        let own = self.likeness.get(&policy).into_iter();
+        let like = own.flat_map(move |&(listener, likeness)| {
+            self.by_likeness.range((listener, likeness, first)..=(listener, likeness, last))
+        });
+        like.map(|&(_, _, id)| id).filter(move |id| *id != policy).filter_map(|id| self.policies.get(&id))
+    }
+
     /// The policies that name a pool (as one of their pools, or for a mirror), by id.
     pub fn policies_using(&self, pool: PoolId) -> impl Iterator<Item = &Arc<Policy>> {
         below(&self.by_policy_pool, pool, PolicyId::new).filter_map(|id| self.policies.get(&id))
@@ -193,7 +234,9 @@ impl Snapshot {
     /// The listeners that send to a pool, by default or by a policy; each once, by id.
     pub fn listeners_reaching(&self, pool: PoolId) -> impl Iterator<Item = &Arc<Listener>> {
         let by_default = below(&self.by_default_pool, pool, ListenerId::new);
-        let by_policy = self.policies_using(pool).map(|policy| policy.listener);
+        let (first, last) = (ListenerId::new(uuid::Uuid::nil()), ListenerId::new(uuid::Uuid::max()));
+        let by_policy =
+            self.pool_uses.range((pool, first)..=(pool, last)).map(|(&(_, listener), _)| listener);
         let ids: std::collections::BTreeSet<ListenerId> = by_default.chain(by_policy).collect();
         ids.into_iter().filter_map(|id| self.listeners.get(&id))
     }
@@ -456,6 +499,68 @@ mod tests {
         snapshot.put(with(Some(vip(2))).into());
         snapshot.remove(&Object::from(with(None)).key());
         assert!(!at(&snapshot, 2), "gone");
+    }
+
+    #[test]
+    fn policies_whose_rules_ask_for_the_same_are_alike_however_they_came() {
+        let policy = |id| crate::Policy {
+            id: PolicyId::new(uuid(id)),
+            project: ProjectId::new(uuid(1)),
+            listener: ListenerId::new(uuid(1)),
+            name: Default::default(),
+            description: Default::default(),
+            position: 1,
+            priority: None,
+            action: crate::Action::ToListener(ListenerId::new(uuid(9))),
+            faulty: false,
+            created_at: Timestamp::default(),
+            updated_at: Timestamp::default(),
+        };
+        let rule = |id, policy, values: &[&str]| crate::Rule {
+            id: RuleId::new(uuid(id)),
+            project: ProjectId::new(uuid(1)),
+            policy: PolicyId::new(uuid(policy)),
+            subject: crate::RuleSubject::Host,
+            compare: crate::Compare::Equal,
+            key: None,
+            value: String::new(),
+            conditions: values
+                .iter()
+                .map(|value| crate::rule::Condition { key: None, value: (*value).to_owned() })
+                .collect(),
+            created_at: Timestamp::default(),
+            updated_at: Timestamp::default(),
+        };
+        let mut snapshot = Snapshot::default();
+        let like = |snapshot: &Snapshot, id| -> Vec<u128> {
+            snapshot.policies_like(PolicyId::new(uuid(id))).map(|policy| policy.id.uuid().as_u128()).collect()
+        };
+        snapshot.put(policy(1).into());
+        snapshot.put(rule(11, 1, &["a.org", "b.org"]).into());
+        snapshot.put(rule(12, 1, &["c.org"]).into());
+        // As another store may tell of it: rules before their policy, in another order, in other letters.
+        snapshot.put(rule(13, 2, &["C.org"]).into());
+        snapshot.put(rule(14, 2, &["B.org", "a.org"]).into());
+        snapshot.put(policy(2).into());
+        snapshot.put(policy(3).into());
+        assert_eq!((like(&snapshot, 1), like(&snapshot, 2)), (vec![2], vec![1]));
+        assert_eq!(like(&snapshot, 3), [0; 0], "without rules it is like none");
+        snapshot.put(rule(13, 2, &["d.org"]).into());
+        assert_eq!(like(&snapshot, 1), [0; 0], "a rule changed");
+        snapshot.put(rule(13, 2, &["c.org"]).into());
+        assert_eq!(like(&snapshot, 1), [2], "and back");
+        snapshot.put(crate::Policy { listener: ListenerId::new(uuid(2)), ..policy(2) }.into());
+        assert_eq!(like(&snapshot, 1), [0; 0], "another listener's");
+        snapshot.put(policy(2).into());
+        snapshot.remove(&Object::from(policy(2)).key());
+        assert_eq!(like(&snapshot, 1), [0; 0], "gone");
+        for object in [Object::from(rule(13, 2, &[])), rule(14, 2, &[]).into(), policy(1).into()] {
+            snapshot.remove(&object.key());
+        }
+        for id in [11, 12] {
+            snapshot.remove(&Object::from(rule(id, 1, &[])).key());
+        }
+        assert!(snapshot.likeness.is_empty() && snapshot.by_likeness.is_empty(), "nothing is left behind");
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(super) fn of_new(
         Some(wanted) => wanted,
         None if matches!(new.action, Action::ToListener(_)) => Priority::MIN,
         None => {
-            let last = draft.state.policies_of(listener.id).filter_map(|policy| policy.priority).max();
+            let last = draft.state.last_priority(listener.id);
             let next = i64::from(last.unwrap_or(Priority::MIN)) + 1;
             Priority::try_from(next).map_err(|_| {
                 Error::invalid(
@@ -52,9 +52,9 @@ pub(super) fn set(
     let moving = |policy: &Policy| wishes.iter().any(|(other, _)| other.id == policy.id);
     for (n, (policy, wanted)) in wishes.iter().enumerate() {
         check_range(&policy.action, *wanted)?;
-        let staying = draft.state.policies_of(listener.id).filter(|other| !moving(other));
         let twice = wishes[..n].iter().find(|(_, other)| other == wanted).map(|(other, _)| other.id);
-        let taken = staying.into_iter().find(|other| other.priority == Some(*wanted)).map(|other| other.id);
+        let taken =
+            draft.state.policies_at(listener.id, *wanted).find(|other| !moving(other)).map(|other| other.id);
         if let Some(holder) = twice.or(taken) {
             return Err(Error::PriorityTaken { priority: *wanted, holder });
         }
@@ -138,7 +138,7 @@ fn check_range(action: &Action, wanted: Priority) -> Result<(), Error> {
 }
 
 fn check_free(draft: &Draft<'_>, listener: ListenerId, wanted: Priority) -> Result<(), Error> {
-    match draft.state.policies_of(listener).find(|other| other.priority == Some(wanted)) {
+    match draft.state.policies_at(listener, wanted).next() {
         None => Ok(()),
         Some(other) => Err(Error::PriorityTaken { priority: wanted, holder: other.id }),
     }

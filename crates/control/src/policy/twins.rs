@@ -24,25 +24,19 @@ pub(crate) fn settle(draft: &mut Draft<'_>, id: PolicyId) -> Result<Arc<Policy>,
 
 fn has_twin(draft: &Draft<'_>, policy: &Policy) -> bool {
     let takes_all = |policy: &Policy| matches!(policy.action, Action::ToListener(_));
-    let mut others =
-        draft.state.policies_of(policy.listener).filter(|other| other.id != policy.id && !other.faulty);
     if takes_all(policy) {
-        return others.any(|other| takes_all(other));
+        let mut others = draft.state.policies_of(policy.listener);
+        return others.any(|other| other.id != policy.id && !other.faulty && takes_all(other));
     }
-    let conditions = |id| draft.state.rules_of(id).map(|rule| Condition::of(rule));
-    let mut own: Vec<_> = conditions(policy.id).collect();
-    own.sort_unstable();
-    // Without conditions a policy is not finished yet, and nothing tells it apart from others that are not either. There may be
-    // thousands of others, and most differ in their first rule: that is looked at before anything is written down.
-    let same = |other: &Arc<Policy>| {
-        let first = draft.state.rules_of(other.id).next();
-        first.is_some_and(|first| own.iter().any(|one| one.may_be(first))) && {
-            let mut theirs: Vec<_> = conditions(other.id).collect();
-            theirs.sort_unstable();
-            theirs == own
-        }
+    let conditions = |id| {
+        let mut conditions: Vec<_> = draft.state.rules_of(id).map(|rule| Condition::of(rule)).collect();
+        conditions.sort_unstable();
+        conditions
     };
-    !own.is_empty() && others.any(same)
+    let own = conditions(policy.id);
+    // Without conditions a policy is not finished yet, and nothing tells it apart from others that are not either; it is like none.
+    let mut others = draft.state.policies_like(policy.id);
+    others.any(|other| !other.faulty && conditions(other.id) == own)
 }
 
 /// What a rule asks for, however it is written: hosts and names of headers have no case, and values no order.
@@ -66,11 +60,5 @@ impl Condition {
         };
         let values = rule.values().map(value).collect();
         Self { subject: rule.subject, compare: rule.compare, key, values }
-    }
-
-    /// False: a rule asks for something else. A quick look.
-    fn may_be(&self, rule: &Rule) -> bool {
-        let same = |value: &str| self.values.iter().any(|own| own.eq_ignore_ascii_case(value));
-        self.subject == rule.subject && self.compare == rule.compare && rule.values().next().is_some_and(same)
     }
 }

@@ -45,6 +45,7 @@ impl World {
                 assert!(!bare || lb.ip_targets, "a load balancer that takes no bare addresses has none");
             }
         }
+        self.check_indices();
         for pool in self.state.pools().values() {
             if let Some(lb) = pool.load_balancer {
                 assert_eq!(self.state.load_balancer(lb).unwrap().project, pool.project);
@@ -116,6 +117,30 @@ impl World {
             assert!(suites.iter().all(|suite| versions.iter().any(|version| suite.fits(*version))));
         }
         assert_eq!(self.claims, claims, "what is claimed is what there is");
+    }
+
+    /// What the snapshot knows without a look at all policies is what such a look finds.
+    fn check_indices(&self) {
+        let (state, all) = (&self.state, self.state.policies());
+        for listener in state.listeners().keys().copied() {
+            let own = || all.values().filter(|policy| policy.listener == listener);
+            assert_eq!(state.policy_count(listener), own().count());
+            assert_eq!(state.last_priority(listener), own().filter_map(|policy| policy.priority).max());
+            for priority in own().filter_map(|policy| policy.priority) {
+                let at = own().filter(|policy| policy.priority == Some(priority));
+                assert!(state.policies_at(listener, priority).eq(at));
+            }
+        }
+        for pool in state.pools().keys().copied() {
+            let by_policy = all.values().filter(|policy| policy.action.pools().contains(&pool));
+            let by_default =
+                state.listeners().values().filter(|listener| listener.default_pool == Some(pool));
+            let reaching: BTreeSet<_> = by_policy
+                .map(|policy| policy.listener)
+                .chain(by_default.map(|listener| listener.id))
+                .collect();
+            assert!(state.listeners_reaching(pool).map(|listener| listener.id).eq(reaching));
+        }
     }
 
     /// What a listener names is there and fits.

@@ -1,6 +1,8 @@
 //! Changing a snapshot: maps and indices together, which nothing else changes.
 
-use crate::{Object, ObjectKey, Snapshot, listener::TlsService, policy::Action};
+use imbl::OrdMap;
+
+use crate::{Object, ObjectKey, PolicyId, Snapshot, listener::TlsService, policy::Action};
 
 impl Snapshot {
     /// Adds an object or replaces the one of the same key.
@@ -52,17 +54,26 @@ impl Snapshot {
             }
             Object::Policy(o) => {
                 self.by_listener.insert((o.listener, o.id));
+                *self.policy_counts.entry(o.listener).or_insert(0) += 1;
+                if let Some(priority) = o.priority {
+                    self.by_priority.insert((o.listener, priority, o.id));
+                }
                 for pool in o.action.pools() {
                     self.by_policy_pool.insert((pool, o.id));
+                    *self.pool_uses.entry((pool, o.listener)).or_insert(0) += 1;
                 }
                 if let Action::ToListener(listener) = o.action {
                     self.by_redirect.insert((listener, o.id));
                 }
-                self.policies.insert(o.id, o);
+                let id = o.id;
+                self.policies.insert(id, o);
+                self.settle_likeness(id);
             }
             Object::Rule(o) => {
-                self.by_policy.insert((o.policy, o.id));
+                let policy = o.policy;
+                self.by_policy.insert((policy, o.id));
                 self.rules.insert(o.id, o);
+                self.settle_likeness(policy);
             }
             Object::Certificate(o) => {
                 self.certificates.insert(o.id, o);
@@ -102,11 +113,7 @@ impl Snapshot {
     pub fn remove(&mut self, key: &ObjectKey) {
         let there = self.object(key);
         if let Some(project) = there.as_ref().and_then(Object::project) {
-            let one_less = self.owned(project, key.kind).saturating_sub(1);
-            match one_less {
-                0 => self.owned.remove(&(project, key.kind)),
-                _ => self.owned.insert((project, key.kind), one_less),
-            };
+            one_less(&mut self.owned, (project, key.kind));
         }
         match there {
             None => {}
@@ -159,17 +166,24 @@ impl Snapshot {
             }
             Some(Object::Policy(o)) => {
                 self.by_listener.remove(&(o.listener, o.id));
+                one_less(&mut self.policy_counts, o.listener);
+                if let Some(priority) = o.priority {
+                    self.by_priority.remove(&(o.listener, priority, o.id));
+                }
                 for pool in o.action.pools() {
                     self.by_policy_pool.remove(&(pool, o.id));
+                    one_less(&mut self.pool_uses, (pool, o.listener));
                 }
                 if let Action::ToListener(listener) = o.action {
                     self.by_redirect.remove(&(listener, o.id));
                 }
                 self.policies.remove(&o.id);
+                self.settle_likeness(o.id);
             }
             Some(Object::Rule(o)) => {
                 self.by_policy.remove(&(o.policy, o.id));
                 self.rules.remove(&o.id);
+                self.settle_likeness(o.policy);
             }
             Some(Object::Certificate(o)) => {
                 self.certificates.remove(&o.id);
@@ -206,4 +220,29 @@ impl Snapshot {
             }
         }
     }
+
+    /// Looks again at what a policy's rules ask for, after it or they changed.
+    fn settle_likeness(&mut self, id: PolicyId) {
+        // A sum, because the order of rules says nothing.
+        let likeness = self.rules_of(id).map(|rule| rule.likeness()).reduce(u64::wrapping_add);
+        let now = self.policies.get(&id).map(|policy| policy.listener).zip(likeness);
+        if self.likeness.get(&id).copied() == now {
+            return;
+        }
+        if let Some((listener, likeness)) = self.likeness.remove(&id) {
+            self.by_likeness.remove(&(listener, likeness, id));
+        }
+        if let Some((listener, likeness)) = now {
+            self.likeness.insert(id, (listener, likeness));
+            self.by_likeness.insert((listener, likeness, id));
+        }
+    }
+}
+
+/// Takes one from a count; a count of nothing is not kept.
+fn one_less<K: Ord + Clone>(counts: &mut OrdMap<K, usize>, key: K) {
+    match counts.get(&key).copied().unwrap_or(0) {
+        0 | 1 => counts.remove(&key),
+        count => counts.insert(key, count - 1),
+    };
 }
