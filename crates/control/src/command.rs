@@ -1,10 +1,11 @@
 //! How a command runs: decide on a draft, commit, wait for the node.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     future::Future,
     net::IpAddr,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -17,7 +18,7 @@ use model::{
 };
 use store::{Batch, Claim, CommitError};
 
-use crate::{Control, Error, Site, control::Inner, relations};
+use crate::{Control, Error, Site, audit, control::Inner, relations};
 
 /// A command while it is decided: the state as it will be, and what leads there.
 ///
@@ -30,6 +31,8 @@ pub(crate) struct Draft<'a> {
     pub(crate) site: &'a Site,
     pub(crate) now: Timestamp,
     base: Snapshot,
+    /// The first object of each kind that was looked for.
+    met: RefCell<BTreeMap<Kind, String>>,
     touched: BTreeSet<ObjectKey>,
     claims: BTreeMap<String, String>,
     releases: BTreeSet<String>,
@@ -43,10 +46,27 @@ pub(crate) async fn command<T>(
     action: Action,
     decide: impl Fn(&mut Draft<'_>) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    authorize(caller, action)?;
-    let (outcome, revision) = land(control, caller, decide).await?;
-    control.applied(revision).await;
-    Ok(outcome)
+    let met = Mutex::default();
+    let outcome = async {
+        authorize(caller, action)?;
+        let noting = |draft: &mut Draft<'_>| {
+            let outcome = decide(draft);
+            *met.lock().unwrap_or_else(PoisonError::into_inner) = draft.met.take();
+            outcome
+        };
+        land(control, caller, noting).await
+    };
+    match outcome.await {
+        Ok((outcome, revision)) => {
+            control.applied(revision).await;
+            Ok(outcome)
+        }
+        Err(error) => {
+            let met = met.into_inner().unwrap_or_else(PoisonError::into_inner);
+            audit::refused(control, caller, action, &met, &error);
+            Err(error)
+        }
+    }
 }
 
 /// Decides and lands a command; answers when it is durable and the replica holds it.
@@ -141,6 +161,7 @@ impl<'a> Draft<'a> {
             site,
             now,
             base: base.clone(),
+            met: RefCell::default(),
             touched: BTreeSet::new(),
             claims: BTreeMap::new(),
             releases: BTreeSet::new(),
@@ -150,7 +171,8 @@ impl<'a> Draft<'a> {
 
     /// What is to be committed.
     pub(crate) fn finish(self) -> Batch {
-        let Self { state, base, touched, claims, releases, traces, caller: _, site: _, now: _ } = self;
+        let Self { state, base, touched, claims, releases, traces, caller: _, site: _, now: _, met: _ } =
+            self;
         let mut batch = Batch { based_on: base.revision, traces, ..Batch::default() };
         for key in touched {
             match (state.object(&key), base.object(&key)) {
@@ -206,58 +228,73 @@ impl<'a> Draft<'a> {
     }
 
     pub(crate) fn load_balancer(&self, id: LoadBalancerId) -> Result<Arc<LoadBalancer>, Error> {
+        self.meet(Kind::LoadBalancer, id);
         let found = self.state.load_balancer(id).filter(|o| o.project == self.caller.project);
         found.cloned().ok_or_else(|| Error::not_found(Kind::LoadBalancer, id))
     }
 
     pub(crate) fn listener(&self, id: ListenerId) -> Result<Arc<Listener>, Error> {
+        self.meet(Kind::Listener, id);
         let found = self.state.listener(id).filter(|o| o.project == self.caller.project);
         found.cloned().ok_or_else(|| Error::not_found(Kind::Listener, id))
     }
 
     pub(crate) fn pool(&self, id: PoolId) -> Result<Arc<Pool>, Error> {
+        self.meet(Kind::Pool, id);
         let found = self.state.pool(id).filter(|o| o.project == self.caller.project);
         found.cloned().ok_or_else(|| Error::not_found(Kind::Pool, id))
     }
 
     pub(crate) fn member(&self, pool: PoolId, id: MemberId) -> Result<Arc<Member>, Error> {
+        self.meet(Kind::Member, id);
         let found = self.state.member(id).filter(|o| o.project == self.caller.project && o.pool == pool);
         found.cloned().ok_or_else(|| Error::not_found(Kind::Member, id))
     }
 
     pub(crate) fn health_monitor(&self, id: HealthMonitorId) -> Result<Arc<HealthMonitor>, Error> {
+        self.meet(Kind::HealthMonitor, id);
         let found = self.state.health_monitor(id).filter(|o| o.project == self.caller.project);
         found.cloned().ok_or_else(|| Error::not_found(Kind::HealthMonitor, id))
     }
 
     pub(crate) fn certificate(&self, id: CertificateId) -> Result<Arc<Certificate>, Error> {
+        self.meet(Kind::Certificate, id);
         let found = self.state.certificate(id).filter(|o| o.project == self.caller.project);
         found.cloned().ok_or_else(|| Error::not_found(Kind::Certificate, id))
     }
 
     pub(crate) fn security_policy(&self, id: SecurityPolicyId) -> Result<Arc<SecurityPolicy>, Error> {
+        self.meet(Kind::SecurityPolicy, id);
         let found = self.state.security_policy(id).filter(|o| o.project == self.caller.project);
         found.cloned().ok_or_else(|| Error::not_found(Kind::SecurityPolicy, id))
     }
 
     pub(crate) fn ip_group(&self, id: IpGroupId) -> Result<Arc<IpGroup>, Error> {
+        self.meet(Kind::IpGroup, id);
         let found = self.state.ip_group(id).filter(|o| o.project == self.caller.project);
         found.cloned().ok_or_else(|| Error::not_found(Kind::IpGroup, id))
     }
 
     pub(crate) fn policy(&self, id: PolicyId) -> Result<Arc<Policy>, Error> {
+        self.meet(Kind::Policy, id);
         let found = self.state.policy(id).filter(|o| o.project == self.caller.project);
         found.cloned().ok_or_else(|| Error::not_found(Kind::Policy, id))
     }
 
     pub(crate) fn rule(&self, policy: PolicyId, id: RuleId) -> Result<Arc<Rule>, Error> {
+        self.meet(Kind::Rule, id);
         let found = self.state.rule(id).filter(|o| o.project == self.caller.project && o.policy == policy);
         found.cloned().ok_or_else(|| Error::not_found(Kind::Rule, id))
     }
 
     pub(crate) fn access_log(&self, id: AccessLogId) -> Result<Arc<AccessLog>, Error> {
+        self.meet(Kind::AccessLog, id);
         let found = self.state.access_log(id).filter(|o| o.project == self.caller.project);
         found.cloned().ok_or_else(|| Error::not_found(Kind::AccessLog, id))
+    }
+
+    fn meet(&self, kind: Kind, id: impl ToString) {
+        self.met.borrow_mut().entry(kind).or_insert_with(|| id.to_string());
     }
 
     /// The load balancers that a pool serves.

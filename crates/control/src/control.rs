@@ -7,7 +7,7 @@ use model::{Facts, QuotaKey, Revision, Snapshot, Zone};
 use store::{Replica, Store};
 use tokio::sync::{Mutex, watch};
 
-use crate::View;
+use crate::{View, audit::Refusals};
 
 /// The control plane of a site. Clones share it.
 #[derive(Clone)]
@@ -21,6 +21,7 @@ pub(crate) struct Inner {
     pub(crate) site: Arc<Site>,
     /// Commands of this process take turns, so that they do not make each other stale.
     pub(crate) turn: Mutex<()>,
+    pub(crate) refusals: Refusals,
     facts: watch::Receiver<Arc<Facts>>,
 }
 
@@ -38,7 +39,8 @@ pub struct Site {
 impl Control {
     /// Puts the parts together. `facts` comes from the local node; when its sender is gone, commands answer after their commit.
     pub fn new(store: Store, replica: Replica, facts: watch::Receiver<Arc<Facts>>, site: Site) -> Self {
-        let inner = Inner { store, replica, site: Arc::new(site), turn: Mutex::new(()), facts };
+        let (site, turn, refusals) = (Arc::new(site), Mutex::new(()), Refusals::default());
+        let inner = Inner { store, replica, site, turn, refusals, facts };
         Self { inner: Arc::new(inner) }
     }
 

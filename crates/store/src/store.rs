@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::TryStreamExt;
-use model::{Kind, ObjectKey, Revision, Snapshot};
+use model::{Kind, ObjectKey, Revision, Snapshot, Trace};
 use sqlx::{Any, AnyPool, Row, Transaction, any::AnyRow, postgres::PgListener};
 use tokio::sync::watch;
 
@@ -136,17 +136,7 @@ impl Store {
             note_change(&mut transaction, revision, &key, "put").await?;
         }
         for trace in &batch.traces {
-            let text = serde_json::to_string(trace).map_err(Error::Trace)?;
-            sqlx::query(
-                "INSERT INTO traces (id, revision, project, at_ms, body) VALUES ($1, $2, $3, $4, $5)",
-            )
-            .bind(trace.id.to_string())
-            .bind(revision)
-            .bind(trace.project.to_string())
-            .bind(trace.at.millis())
-            .bind(text)
-            .execute(&mut *transaction)
-            .await?;
+            note_trace(&mut transaction, revision, trace).await?;
         }
         if self.inner.postgres {
             sqlx::query("SELECT pg_notify('fulcrum', '')").execute(&mut *transaction).await?;
@@ -155,6 +145,17 @@ impl Store {
         let revision = Revision(revision as u64);
         self.inner.saw(revision);
         Ok(revision)
+    }
+
+    /// Keeps traces of what changed nothing, beside the newest revision.
+    pub async fn note(&self, traces: &[Trace]) -> Result<(), Error> {
+        let mut transaction = self.inner.database.writer.begin().await?;
+        let (revision, _) = head(&mut transaction).await?;
+        for trace in traces {
+            note_trace(&mut transaction, revision.0 as i64, trace).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
     }
 
     /// The newest revision that this process heard of; wakes on every later one. It may run ahead of a [`Replica`](crate::Replica).
@@ -229,6 +230,23 @@ async fn take(transaction: &mut Transaction<'static, Any>, claim: &Claim) -> Res
     } else {
         Err(CommitError::ClaimTaken { key: claim.key.clone(), holder })
     }
+}
+
+async fn note_trace(
+    transaction: &mut Transaction<'static, Any>,
+    revision: i64,
+    trace: &Trace,
+) -> Result<(), Error> {
+    let text = serde_json::to_string(trace).map_err(Error::Trace)?;
+    sqlx::query("INSERT INTO traces (id, revision, project, at_ms, body) VALUES ($1, $2, $3, $4, $5)")
+        .bind(trace.id.to_string())
+        .bind(revision)
+        .bind(trace.project.to_string())
+        .bind(trace.at.millis())
+        .bind(text)
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
 }
 
 async fn note_change(

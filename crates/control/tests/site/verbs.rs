@@ -1,6 +1,13 @@
 //! Coverage by list: each verb leaves an audit trace and is denied to a reader.
 
-use std::{collections::BTreeSet, fs, future::Future, path::Path, pin::Pin};
+use std::{
+    collections::BTreeSet,
+    fs,
+    future::Future,
+    path::Path,
+    pin::Pin,
+    time::{Duration, Instant},
+};
 
 use control::{Cascade, CascadePools, Control, Error, MemberRef};
 use identity::Caller;
@@ -8,7 +15,7 @@ use model::{
     AccessLogId, CertificateId, CertificatePatch, HealthMonitorId, HealthMonitorPatch, IpGroupId,
     IpGroupPatch, ListenerId, ListenerPatch, LoadBalancerId, LoadBalancerPatch, MemberId, MemberPatch,
     PolicyId, PolicyPatch, PoolId, PoolPatch, Priority, QuotaKey, Role, RuleId, RulePatch, RuleSubject,
-    SecurityPolicyId, SecurityPolicyPatch,
+    SecurityPolicyId, SecurityPolicyPatch, Trace, TraceRating,
 };
 use store::TraceFilter;
 
@@ -163,6 +170,9 @@ async fn each_verb_writes_its_traces_in_its_own_revision_and_is_denied_to_a_read
         let denied = run(site.control.clone(), caller(Role::Reader, verb), stage).await.unwrap_err();
         assert_eq!((denied.code(), site.revision()), ("denied", before), "{verb}: {denied}");
         assert_eq!(traces(&site, verb).await, Vec::<String>::new(), "{verb}: denied");
+        let refused = refusal(&site, verb).await;
+        assert!(refused.response.contains("\"denied\""), "{verb}: {}", refused.response);
+        assert!(KINDS.contains(&refused.resource_type.as_str()), "{verb}: {}", refused.resource_type);
 
         run(site.control.clone(), caller(Role::Admin, verb), stage).await.unwrap();
         assert_eq!(site.revision(), before.next(), "{verb}: one command, one revision");
@@ -212,7 +222,8 @@ fn sources(folder: &Path) -> String {
 async fn traces(site: &Fixture, request: &str) -> Vec<String> {
     let all = site.control.store().traces(TraceFilter { project: project(), limit: 1000 }).await.unwrap();
     let mut names = Vec::new();
-    for trace in all.into_iter().filter(|trace| trace.request_id == request) {
+    let done = |trace: &Trace| trace.request_id == request && trace.rating == TraceRating::Normal;
+    for trace in all.into_iter().filter(done) {
         assert_eq!(
             (trace.user_name.as_str(), trace.source_ip.as_str(), trace.api_version.as_str()),
             ("ada", "127.0.0.1", "v3"),
@@ -226,6 +237,66 @@ async fn traces(site: &Fixture, request: &str) -> Vec<String> {
     names.sort();
     names
 }
+
+/// The trace of a request that was refused, of which there is one.
+async fn refusal(site: &Fixture, request: &str) -> Trace {
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        let all = site.control.store().traces(TraceFilter { project: project(), limit: 1000 }).await.unwrap();
+        let refused = |trace: &Trace| trace.request_id == request && trace.rating == TraceRating::Warning;
+        let mut found: Vec<_> = all.into_iter().filter(refused).collect();
+        assert!(found.len() <= 1, "{request}: {found:?}");
+        if let Some(trace) = found.pop() {
+            assert_eq!((trace.user_name.as_str(), trace.api_version.as_str()), ("ada", "v3"), "{request}");
+            return trace;
+        }
+        assert!(Instant::now() < until, "{request}: a refusal leaves a trace");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_command_leaves_a_warning_that_names_its_object() {
+    let site = Fixture::new().await;
+    let stage = stage(&site).await;
+    let before = site.revision();
+    let (nobody, network) = (PoolId::new(crate::id(99)), model::NetworkId::new(crate::id(99)));
+    let moved = || PoolPatch { network: Some(network), ..PoolPatch::default() };
+    let with = |request| caller(Role::Member, request);
+    let on = &site.control;
+    control::pool_delete(on, &with("in use"), stage.pool).await.unwrap_err();
+    control::pool_update(on, &with("unfit"), stage.pool, moved()).await.unwrap_err();
+    control::pool_update(on, &with("not there"), nobody, PoolPatch::default()).await.unwrap_err();
+    let unfit = new::listener(stage.busy, 80);
+    control::listener_create(on, &with("taken"), unfit).await.unwrap_err();
+    for (request, name, id, code) in [
+        ("in use", "deletePool", stage.pool.to_string(), "in_use"),
+        ("unfit", "updatePool", stage.pool.to_string(), "immutable"),
+        ("not there", "updatePool", nobody.to_string(), "not_found"),
+        ("taken", "createListener", String::new(), "port_taken"),
+    ] {
+        let trace = refusal(&site, request).await;
+        assert_eq!((trace.name.as_str(), trace.resource_id), (name, id), "{request}");
+        assert!(trace.response.contains(&format!("\"code\":\"{code}\"")), "{request}: {}", trace.response);
+    }
+    assert_eq!(site.revision(), before, "nothing was changed");
+}
+
+/// The types of objects in traces.
+const KINDS: &[&str] = &[
+    "certificate",
+    "healthmonitor",
+    "ipgroup",
+    "l7policy",
+    "l7rule",
+    "listener",
+    "loadbalancer",
+    "logtank",
+    "member",
+    "pool",
+    "quota",
+    "security_policy",
+];
 
 async fn sweep(site: &Fixture) {
     let snapshot = site.control.snapshot();

@@ -234,6 +234,10 @@ async fn traces_land_with_their_command(fresh: Fresh) {
     }
     let read = store.traces(TraceFilter { limit: 2, ..filter() }).await.unwrap();
     assert_eq!(read, [trace(3), trace(2)], "newest first, no more than asked");
+    store.note(&[trace(4), trace(5)]).await.unwrap();
+    let read = store.traces(TraceFilter { limit: 3, ..filter() }).await.unwrap();
+    assert_eq!(read, [trace(5), trace(4), trace(3)], "without a command");
+    assert_eq!(store.newest().await.unwrap(), Revision(3), "which makes no revision");
 }
 
 /// PostgreSQL alone: a SQLite file belongs to one process.
