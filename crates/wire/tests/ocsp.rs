@@ -144,6 +144,33 @@ fn an_authority_of_rsa_is_believed_too() {
     assert_eq!(subject.check(&wrong, NOW), Err(AnswerFault::Signature));
 }
 
+/// Seeds of the fuzz target, made by Python's cryptography.
+#[test]
+fn answers_of_another_implementation_are_read() {
+    let file =
+        |name: &str| std::fs::read(format!("{}/../../fuzz/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let chain = [file("certificates/leaf.der"), file("certificates/issuer.der")];
+    let subject = Subject::of(&chain).unwrap().unwrap();
+    assert_eq!(subject.responders()[0].to_string(), "http://o/x");
+    for (name, expect) in [
+        ("good", Ok(CertificateStatus::Good)),
+        ("by_name", Ok(CertificateStatus::Good)),
+        ("delegate", Ok(CertificateStatus::Good)),
+        ("nonce", Ok(CertificateStatus::Good)),
+        ("no_end", Ok(CertificateStatus::Good)),
+        ("revoked", Ok(CertificateStatus::Revoked)),
+        ("unknown", Err(AnswerFault::UnknownCertificate)),
+        ("expired", Err(AnswerFault::Expired)),
+        ("another", Err(AnswerFault::OtherCertificate)),
+        ("stranger", Err(AnswerFault::Signer)),
+        ("try_later", Err(AnswerFault::Refused(3))),
+    ] {
+        // The first byte is for the fuzz target.
+        let found = subject.check(&file(&format!("seeds/ocsp_answer/{name}"))[1..], NOW);
+        assert_eq!(found.map(|statement| statement.status), expect, "{name}");
+    }
+}
+
 #[test]
 fn a_certificate_can_be_asked_about_when_it_names_a_responder_and_its_issuer_is_there() {
     let (ours, other, namesake) = (Authority::new("ours"), Authority::new("other"), Authority::new("ours"));
