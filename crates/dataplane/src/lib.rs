@@ -6,6 +6,8 @@
 //! - *A change*: [`Dataplane::apply`] compares plans by pointer, binds sockets, tells the prober and then every worker, and waits
 //!   until all run on it. A connection looks for its listener's present plan once per request.
 //!
+//! Two threads beside the workers look after what they use: the prober (`probe`) and the stapler (`ocsp`).
+//!
 //! What it does not do: it decides nothing that `plan` or `balance` could; it parses nothing that `wire` does not; it writes no
 //! file. Design sections 7 and 12 say why it is built so.
 

@@ -15,6 +15,7 @@ use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
     io,
+    pin::pin,
     rc::Rc,
     sync::{Arc, Weak},
     thread,
@@ -168,54 +169,84 @@ impl Fault {
 }
 
 impl Task {
-    async fn run(self) {
-        let Some(mut course) = self.begin() else { return };
+    /// Ends when the certificate is shown no more; then it is aborted, or finds out by itself.
+    async fn run(self) -> Option<()> {
+        let mut course = self.begin()?;
         // Each change of the state of things is told once.
         let mut told = GOOD;
         loop {
-            while self.now() < course.next_try() {
-                if course.has_lapsed(self.now()) {
-                    tracing::warn!(
-                        certificate = self.id.simple(),
-                        "the OCSP answer ends without a new one: none is stapled"
-                    );
-                    course.take_off();
-                    if self.set(None, None).is_none() {
-                        return;
-                    }
-                }
-                let wait = u64::try_from(course.next_event() - self.now()).unwrap_or(0);
-                tokio::time::sleep(Duration::from_secs(wait).clamp(SLEEP_MIN, SLEEP_MAX)).await;
-            }
-            let state = match self.ask().await {
+            let next_try = course.next_try();
+            self.meanwhile(&mut course, self.sleep_until(next_try)).await?;
+            told = match self.meanwhile(&mut course, self.ask()).await? {
                 Ok((answer, statement)) => {
-                    if self.set(Some(answer), Some(statement)).is_none() {
-                        return;
-                    }
+                    self.set(Some(answer), Some(statement))?;
                     course.succeeded(self.now(), &statement, random());
-                    let state = if statement.status == CertificateStatus::Good { GOOD } else { REVOKED };
-                    if state == REVOKED && told != REVOKED {
-                        tracing::warn!(
-                            certificate = self.id.simple(),
-                            reason = REVOKED,
-                            "the certificate is revoked, and its OCSP answer says so to clients; replace it"
-                        );
-                    } else if state != told {
-                        tracing::info!(certificate = self.id.simple(), "an OCSP answer is stapled again");
-                    }
-                    state
+                    self.tell_success(told, statement.status)
                 }
                 Err((responder, fault)) => {
                     self.counters.ocsp_failures.inc();
                     course.failed(self.now(), random());
                     if fault.code() != told {
-                        tracing::warn!(certificate = self.id.simple(), %responder, reason = fault.code(), "no new OCSP answer to staple: {fault}");
+                        tracing::warn!(
+                            certificate = self.id.simple(),
+                            %responder,
+                            reason = fault.code(),
+                            "no new OCSP answer to staple: {fault}"
+                        );
                     }
                     fault.code()
                 }
             };
-            told = state;
         }
+    }
+
+    /// Waits for something; a staple that ends meanwhile is taken off. None: the certificate is shown no more.
+    async fn meanwhile<T>(&self, course: &mut Course, something: impl Future<Output = T>) -> Option<T> {
+        let mut something = pin!(something);
+        loop {
+            if course.has_lapsed(self.now()) {
+                tracing::warn!(
+                    certificate = self.id.simple(),
+                    "the OCSP answer ends without a new one: none is stapled"
+                );
+                course.take_off();
+                self.set(None, None)?;
+            }
+            let Some(lapses) = course.lapses() else { return Some(something.await) };
+            tokio::select! {
+                done = &mut something => return Some(done),
+                () = self.sleep_until(lapses) => {}
+            }
+        }
+    }
+
+    /// Until the clock shows that second, however it is set meanwhile.
+    async fn sleep_until(&self, when: i64) {
+        while self.now() < when {
+            let wait = Duration::from_secs(u64::try_from(when - self.now()).unwrap_or(0));
+            tokio::time::sleep(wait.clamp(SLEEP_MIN, SLEEP_MAX)).await;
+        }
+    }
+
+    /// What is to be known of an answer that was stapled, and is new; the state that was told.
+    fn tell_success(&self, told: &'static str, status: CertificateStatus) -> &'static str {
+        let state = match status {
+            CertificateStatus::Good => GOOD,
+            CertificateStatus::Revoked => REVOKED,
+        };
+        if state == told {
+            return state;
+        }
+        let certificate = self.id.simple();
+        match status {
+            CertificateStatus::Good => tracing::info!(certificate, "an OCSP answer is stapled again"),
+            CertificateStatus::Revoked => tracing::warn!(
+                certificate,
+                reason = REVOKED,
+                "the certificate is revoked, and its OCSP answer says so to clients; replace it"
+            ),
+        }
+        state
     }
 
     /// Begins with the staple that the certificate has from its predecessor; none: it is shown no more.

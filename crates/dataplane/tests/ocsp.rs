@@ -236,6 +236,22 @@ fn what_cannot_be_believed_is_not_stapled_and_traffic_goes_on() {
 }
 
 #[test]
+fn a_staple_is_taken_off_before_it_ends() {
+    let (member, authority, now) = (Member::named("a"), Authority::new("ours"), now());
+    // Ten seconds before the end it is off.
+    let short = Answer { next_update: Some(now + 13), ..authority.answer(7, now) }.der();
+    let responder = Responder::new([ok(&short)]);
+    let certificate = certificate(&authority, 7, &[&responder.url]);
+    let address = free_address();
+    let rig = rig(true);
+    rig.apply([over_tls(http(address, &[member.address]), tls_plan(&certificate, &[]))]);
+    eventually("a staple", || staple(address, &TLS13) == short);
+    eventually("no staple", || staple(address, &TLS13).is_empty());
+    assert_eq!(valid_until(&rig.registry, &certificate), 0);
+    assert_eq!(responder.asked(), 1, "not twice within five minutes");
+}
+
+#[test]
 fn the_next_responder_is_asked_when_the_first_fails() {
     let (member, authority) = (Member::named("a"), Authority::new("ours"));
     let answer = authority.answer(7, now()).der();

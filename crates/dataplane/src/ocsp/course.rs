@@ -54,9 +54,9 @@ impl Course {
         self.next_try
     }
 
-    /// When something is to be done next.
-    pub(super) fn next_event(&self) -> i64 {
-        self.lapses.map_or(self.next_try, |lapses| lapses.min(self.next_try))
+    /// When the present staple must be taken off; none: there is none.
+    pub(super) fn lapses(&self) -> Option<i64> {
+        self.lapses
     }
 }
 
@@ -111,16 +111,14 @@ mod tests {
     }
 
     #[test]
-    fn a_staple_is_off_before_it_ends_whatever_comes_first() {
+    fn a_staple_is_off_before_it_ends() {
         let mut course = Course::new(0);
         assert!(!course.has_lapsed(i64::MAX), "there is none");
         course.succeeded(0, &statement(0, 1000), 0);
-        assert_eq!(course.next_event(), 500, "the next try");
         course.failed(900, 0);
-        assert_eq!(course.next_event(), 990, "the end");
+        assert_eq!(course.lapses(), Some(990), "a failure changes nothing of it");
         assert!(!course.has_lapsed(989) && course.has_lapsed(990));
         course.take_off();
         assert!(!course.has_lapsed(2000));
-        assert_eq!(course.next_event(), 1200);
     }
 }
