@@ -72,10 +72,24 @@ def test_a_port_is_taken_once_for_each_load_balancer(elb, stage, why, first, sec
     elb.create("Listener", loadbalancer_id=lb["id"], protocol=second, protocol_port=81)
 
 
-@pytest.mark.parametrize("protocol", ["UDP", "TLS", "QUIC", "IP"])
+@pytest.mark.parametrize("protocol", ["UDP", "QUIC", "IP"])
 def test_protocols_that_are_not_there_yet_are_refused_clearly(elb, stage, protocol):
     error = refused_with(400, "ELB.8902", elb.create, "Listener", loadbalancer_id=stage.load_balancer()["id"], protocol=protocol, protocol_port=443)
     assert protocol in error.error_msg and "protocol" in error.error_msg
+
+
+@pytest.mark.covers("CreateListener", "UpdateListener")
+def test_a_tls_listener_has_tls_settings_and_no_http_ones(elb, stage):
+    lb, certificate = stage.load_balancer(), stage.certificate()["id"]
+    named = {"loadbalancer_id": lb["id"], "protocol": "TLS", "protocol_port": 443}
+    refused_with(400, "ELB.8902", elb.create, "Listener", **named)
+    for field, value in (("gzip_enable", True), ("client_timeout", 5), ("ssl_early_data_enable", True)):
+        error = refused_with(400, "ELB.8902", elb.create, "Listener", **named, default_tls_container_ref=certificate, **{field: value})
+        assert field in error.error_msg
+    made = elb.create("Listener", **named, default_tls_container_ref=certificate, proxy_protocol_enable=True, tls_ciphers_policy="tls-1-2-fs-with-1-3")
+    assert (made.protocol, made.keepalive_timeout, made.client_timeout, made.proxy_protocol_enable) == ("TLS", 300, None, True)
+    changed = elb.update("Listener", made.id, proxy_protocol_enable=False, tls_ciphers_policy="tls-1-2-strict")
+    assert (changed.proxy_protocol_enable, changed.tls_ciphers_policy, changed.default_tls_container_ref) == (False, "tls-1-2-strict", certificate)
 
 
 def test_a_listener_needs_a_load_balancer_that_is_there(fulcrum, elb, stage):
@@ -83,12 +97,15 @@ def test_a_listener_needs_a_load_balancer_that_is_there(fulcrum, elb, stage):
     assert "00000000-0000-4000-8000-000000000000" in error.error_msg
 
 
-@pytest.mark.parametrize("listener, pool", [("HTTP", "TCP"), ("TCP", "HTTP")])
+@pytest.mark.parametrize("listener, pool", [("HTTP", "TCP"), ("TCP", "HTTP"), ("TLS", "HTTP")])
 def test_protocols_of_listener_and_pool_must_pair(elb, stage, listener, pool):
     lb = stage.load_balancer()
     made = elb.create("Pool", loadbalancer_id=lb["id"], protocol=pool, lb_algorithm="ROUND_ROBIN")
-    refused_with(400, "ELB.8902", elb.create, "Listener", loadbalancer_id=lb["id"], protocol=listener, protocol_port=80, default_pool_id=made.id)
-    free = elb.create("Listener", loadbalancer_id=lb["id"], protocol=listener, protocol_port=80)
+    fields = {"loadbalancer_id": lb["id"], "protocol": listener, "protocol_port": 80}
+    if listener == "TLS":
+        fields["default_tls_container_ref"] = stage.certificate()["id"]
+    refused_with(400, "ELB.8902", elb.create, "Listener", **fields, default_pool_id=made.id)
+    free = elb.create("Listener", **fields)
     refused_with(400, "ELB.8902", elb.update, "Listener", free.id, default_pool_id=made.id)
     refused_with(400, "ELB.8902", elb.create, "Pool", listener_id=free.id, protocol=pool, lb_algorithm="ROUND_ROBIN")
 

@@ -1,7 +1,10 @@
 """Health checks: verdicts, thresholds, and the reasons that the API shows."""
 
+import ssl
+
 import pytest
 
+from harness import pki
 from harness.http_member import HttpMember
 from harness.members import FullBacklog, ScriptMember, answers
 from harness.wait import eventually, holds
@@ -54,6 +57,32 @@ def test_reasons_of_bad_answers(member, stage, script, code):
     server = member("script", kind=ScriptMember, script=script)
     front = stage.front([server], monitor={"type": "HTTP"})
     assert reason(front, server)["reason_code"] in (code if isinstance(code, set) else {code})
+
+
+class TlsMember(HttpMember):
+    """Ends TLS itself."""
+
+    def serve(self, connection, peer):
+        terms = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        pki.load(terms, pki.pair("inner.example.com"))
+        try:
+            with terms.wrap_socket(connection, server_side=True) as secure:
+                super().serve(secure, peer)
+        except OSError:
+            # A probe that has seen enough resets its connection.
+            pass
+
+
+@pytest.mark.parametrize("kind", ["TLS", "HTTPS"])
+def test_probes_over_tls(member, stage, kind):
+    good, plain = member("good", kind=TlsMember), member("plain")
+    front = stage.secure([good, plain], pool={"protocol": "HTTPS"}, monitor={"type": kind, "url_path": "/status/204", "expected_codes": "204"})
+    front.wait_status(good, "ONLINE")
+    assert reason(front, plain)["reason_code"] == "SSL_HANDSHAKE_ERROR"
+    if kind == "HTTPS":
+        assert {request.target for request in good.requests} == {"/status/204"}
+        front.stage.api.update(f"healthmonitors/{front.monitor['id']}", "healthmonitor", expected_codes="200")
+        assert reason(front, good)["reason_code"] == "RESPONSE_MISMATCH"
 
 
 def test_a_probe_asks_what_the_monitor_says(member, stage):

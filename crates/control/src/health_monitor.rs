@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use identity::{Action, Caller, Verb};
 use model::{
-    HealthMonitor, HealthMonitorId, HealthMonitorPatch, NewHealthMonitor, Object, Pool, QuotaKey,
-    target::ProbeSettings,
+    HealthMonitor, HealthMonitorId, HealthMonitorPatch, MonitorType, NewHealthMonitor, Object, Pool,
+    PoolProtocol, QuotaKey, target::ProbeSettings,
 };
 use uuid::Uuid;
 
@@ -58,6 +58,7 @@ pub(crate) fn create(draft: &mut Draft<'_>, new: NewHealthMonitor) -> Result<Arc
             by: format!("it has the health monitor {}; update that one", other.id),
         });
     }
+    check_kind(&pool, new.probe.kind)?;
     check_port(&pool, &new.probe)?;
     let made = Arc::new(HealthMonitor {
         id: HealthMonitorId::new(Uuid::new_v4()),
@@ -95,7 +96,9 @@ pub(crate) fn update(
     if let Some(expected) = patch.expected {
         probe.http.expected = expected;
     }
-    check_port(&*draft.pool(monitor.pool)?, probe)?;
+    let pool = draft.pool(monitor.pool)?;
+    check_kind(&pool, probe.kind)?;
+    check_port(&pool, probe)?;
     monitor.name = patch.name.unwrap_or(monitor.name);
     monitor.admin_up = patch.admin_up.unwrap_or(monitor.admin_up);
     monitor.updated_at = draft.now;
@@ -115,6 +118,22 @@ pub(crate) fn remove(draft: &mut Draft<'_>, monitor: &Arc<HealthMonitor>) {
     draft.delete(Object::HealthMonitor(monitor.clone()));
     let (id, name) = (monitor.id, monitor.name.as_str());
     audit::record(draft, "deleteHealthMonitor", "healthmonitor", id, name, audit::NOTHING);
+}
+
+/// What a pool's members can be asked (behaviour/features.md section 8).
+fn check_kind(pool: &Pool, kind: MonitorType) -> Result<(), Error> {
+    use MonitorType::{Http, Https, Tcp, Tls, Udp};
+    let fits: &[MonitorType] = match pool.protocol {
+        PoolProtocol::Udp => &[Udp],
+        PoolProtocol::Tcp => &[Tcp, Http, Https],
+        PoolProtocol::Http | PoolProtocol::Https | PoolProtocol::Grpc => &[Tcp, Http, Https, Tls],
+    };
+    if fits.contains(&kind) {
+        return Ok(());
+    }
+    let reason =
+        format!("members of a {:?} pool are probed by one of {fits:?}, not by {kind:?}", pool.protocol);
+    Err(Error::invalid("type", reason))
 }
 
 /// Members without a port of their own need to be told where they are probed.

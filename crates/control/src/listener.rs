@@ -63,7 +63,9 @@ pub(crate) fn create(draft: &mut Draft<'_>, new: NewListener) -> Result<Arc<List
     let protocol = new.service.protocol();
     check_layer(&lb, protocol)?;
     check_idle_timeout(protocol, new.idle_timeout.value())?;
-    if let Some(holder) = draft.state.listeners_of(lb.id).find(|other| other.port == new.port) {
+    let clashes =
+        |other: &&Arc<Listener>| other.port == new.port && other.protocol().is_udp() == protocol.is_udp();
+    if let Some(holder) = draft.state.listeners_of(lb.id).find(clashes) {
         return Err(Error::PortTaken { port: new.port, holder: holder.id });
     }
     check_service(draft, &new.service)?;
@@ -75,7 +77,7 @@ pub(crate) fn create(draft: &mut Draft<'_>, new: NewListener) -> Result<Arc<List
         reach::check_pool(draft, &user, pool, "default_pool_id")?;
     }
     let id = ListenerId::new(Uuid::new_v4());
-    draft.claim(port_claim(lb.id, new.port), id);
+    draft.claim(port_claim(lb.id, protocol, new.port), id);
     let made = Arc::new(Listener {
         id,
         project,
@@ -195,7 +197,7 @@ pub(crate) fn adopt(draft: &mut Draft<'_>, listener: &Arc<Listener>, pool: PoolI
 pub(crate) fn remove(draft: &mut Draft<'_>, listener: &Arc<Listener>) {
     let policies: Vec<_> = draft.state.policies_of(listener.id).cloned().collect();
     policies.iter().for_each(|policy| policy::remove(draft, policy));
-    draft.release(port_claim(listener.load_balancer, listener.port));
+    draft.release(port_claim(listener.load_balancer, listener.protocol(), listener.port));
     draft.delete(Object::Listener(listener.clone()));
     audit::record(draft, "deleteListener", "listener", listener.id, listener.name.as_str(), audit::NOTHING);
 }
@@ -217,7 +219,15 @@ fn check_no_redirects(draft: &Draft<'_>, id: ListenerId) -> Result<(), Error> {
 /// Applies the part of a change that depends on the protocol.
 fn change_service(service: &mut Service, patch: &ListenerPatch) -> Result<(), Error> {
     let http = match service {
-        Service::Tcp => None,
+        Service::Tcp | Service::Udp => {
+            tls::refuse(patch)?;
+            None
+        }
+        Service::Tls(offload) => {
+            tls::change(&mut offload.tls, patch);
+            offload.proxy_protocol = patch.proxy_protocol.unwrap_or(offload.proxy_protocol);
+            None
+        }
         Service::Http(http) => {
             tls::refuse(patch)?;
             Some(http)
@@ -240,7 +250,7 @@ fn change_service(service: &mut Service, patch: &ListenerPatch) -> Result<(), Er
         if let Some((field, _)) = http_only.into_iter().find(|(_, said)| *said) {
             return Err(Error::invalid(field, "only HTTP listeners have this setting"));
         }
-        return tls::refuse(patch);
+        return Ok(());
     };
     if http.enhanced_policies && patch.enhanced_policies == Some(false) {
         return Err(Error::Immutable {
@@ -264,7 +274,8 @@ fn change_service(service: &mut Service, patch: &ListenerPatch) -> Result<(), Er
 /// What holds for the settings of a protocol by themselves and for what they name.
 fn check_service(draft: &Draft<'_>, service: &Service) -> Result<(), Error> {
     match service {
-        Service::Tcp => Ok(()),
+        Service::Tcp | Service::Udp => Ok(()),
+        Service::Tls(offload) => tls::check(draft, &offload.tls),
         Service::Http(http) => headers::check(&http.insert_headers, false),
         Service::Https(https) => {
             headers::check(&https.http.insert_headers, true)?;
@@ -288,15 +299,16 @@ fn check_grpc(draft: &Draft<'_>, listener: &Listener) -> Result<(), Error> {
     }
 }
 
-pub(crate) fn port_claim(load_balancer: LoadBalancerId, port: Port) -> String {
-    format!("port/{load_balancer}/tcp/{port}")
+pub(crate) fn port_claim(load_balancer: LoadBalancerId, protocol: ListenerProtocol, port: Port) -> String {
+    let transport = if protocol.is_udp() { "udp" } else { "tcp" };
+    format!("port/{load_balancer}/{transport}/{port}")
 }
 
 /// A load balancer has listeners of a layer only with a flavor of that layer (huawei/behaviours.md section 3).
 fn check_layer(lb: &LoadBalancer, protocol: ListenerProtocol) -> Result<(), Error> {
-    let (has, layer) = match protocol {
-        ListenerProtocol::Tcp => (lb.l4_flavor.is_some(), "l4_flavor_id"),
-        ListenerProtocol::Http | ListenerProtocol::Https => (lb.l7_flavor.is_some(), "l7_flavor_id"),
+    let (has, layer) = match protocol.is_layer4() {
+        true => (lb.l4_flavor.is_some(), "l4_flavor_id"),
+        false => (lb.l7_flavor.is_some(), "l7_flavor_id"),
     };
     if has {
         return Ok(());
@@ -307,15 +319,15 @@ fn check_layer(lb: &LoadBalancer, protocol: ListenerProtocol) -> Result<(), Erro
     ))
 }
 
-/// TCP 10–4000 s, HTTP 0–4000 s (behaviour/features.md section 3). The upper end is the type's.
+/// Layer 4 10–4000 s, HTTP 0–4000 s (behaviour/features.md section 3). The upper end is the type's.
 fn check_idle_timeout(protocol: ListenerProtocol, seconds: u32) -> Result<(), Error> {
-    match protocol {
-        ListenerProtocol::Tcp if seconds < 10 => Err(Error::invalid(
+    if protocol.is_layer4() && seconds < 10 {
+        return Err(Error::invalid(
             "keepalive_timeout",
-            format!("is {seconds}; for TCP it must be from 10 to 4000"),
-        )),
-        ListenerProtocol::Tcp | ListenerProtocol::Http | ListenerProtocol::Https => Ok(()),
+            format!("is {seconds}; for TCP, UDP and TLS it must be from 10 to 4000"),
+        ));
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -274,11 +274,11 @@ fn check(pool: &Pool) -> Result<(), Error> {
         }
         PoolKind::Any | PoolKind::Instance | PoolKind::Ip => {}
     }
-    if pool.protocol != PoolProtocol::Tcp && pool.any_port {
-        return Err(Error::invalid("any_port_enable", "only TCP pools can keep the client's port"));
+    if !pool.protocol.is_layer4() && pool.any_port {
+        return Err(Error::invalid("any_port_enable", "only TCP and UDP pools can keep the client's port"));
     }
-    if pool.protocol == PoolProtocol::Tcp && pool.slow_start.is_some() {
-        return Err(Error::invalid("slow_start", "TCP pools have no slow start"));
+    if pool.protocol.is_layer4() && pool.slow_start.is_some() {
+        return Err(Error::invalid("slow_start", "TCP and UDP pools have no slow start"));
     }
     Ok(())
 }
@@ -288,16 +288,21 @@ fn stickiness(protocol: PoolProtocol, wanted: Option<Stickiness>) -> Result<Opti
     const LAYER4_MAX: u32 = 60;
     let Some(wanted) = wanted else { return Ok(None) };
     match (protocol, wanted) {
-        (PoolProtocol::Tcp, Stickiness::SourceIp { minutes } | Stickiness::HttpCookie { minutes }) => {
+        (
+            PoolProtocol::Tcp | PoolProtocol::Udp,
+            Stickiness::SourceIp { minutes } | Stickiness::HttpCookie { minutes },
+        ) => {
             if minutes.value() > LAYER4_MAX {
                 return Err(Error::invalid(
                     "session_persistence",
-                    format!("persistence_timeout is {minutes}; for TCP it must be from 1 to {LAYER4_MAX}"),
+                    format!(
+                        "persistence_timeout is {minutes}; for TCP and UDP it must be from 1 to {LAYER4_MAX}"
+                    ),
                 ));
             }
             Ok(Some(Stickiness::SourceIp { minutes }))
         }
-        (PoolProtocol::Tcp, Stickiness::AppCookie { .. }) => {
+        (PoolProtocol::Tcp | PoolProtocol::Udp, Stickiness::AppCookie { .. }) => {
             Ok(Some(Stickiness::SourceIp { minutes: StickyMinutes::MIN }))
         }
         (PoolProtocol::Http | PoolProtocol::Https | PoolProtocol::Grpc, Stickiness::SourceIp { .. }) => {

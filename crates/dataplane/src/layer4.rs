@@ -11,14 +11,17 @@ use std::{
 
 use telemetry::{Attempt, ListenerCounters};
 use tokio::net::TcpStream;
+use wire::proxy_protocol::{ClientCertificate, Endpoints, Extensions, Origin, TlsFacts, Transport, write_v2};
 
 use crate::{
     acceptor::Door,
     io,
     relay::{Counts, Ended, Relay, Way},
     service::Service,
+    stream::Stream,
     table::Seat,
     target::{Target, Tried, Work},
+    tls::{self, Accepted, TlsInfo},
 };
 
 /// Serves one connection to its end.
@@ -26,44 +29,41 @@ pub(crate) fn serve(door: Rc<Door>, client: TcpStream, peer: SocketAddr) -> impl
     let seat = Seat::take(&door.worker.table, door.slot.group());
     let service = door.slot.service();
     let open = Open::new(service.counters.clone());
-    let begun = match &service.target {
-        Some(target) => begin(target, peer, &mut Tried::default()),
-        None => None,
-    };
-    let mut link = match begun {
-        None => {
-            service.counters.unserved.inc();
-            io::reset_on_close(&client);
-            None
-        }
-        Some((work, member)) => {
-            seat.expire_after(connect_time(&service));
-            let relay = Relay {
-                worker: door.worker.clone(),
-                client: client.into(),
-                member: member.into(),
-                up: Way::default(),
-                down: Way::default(),
-                connecting: true,
-            };
-            Some(Link {
-                door,
-                service,
-                peer,
-                relay,
-                work,
-                tried: Tried::default(),
-                seat,
-                seated: false,
-                _open: open,
-            })
-        }
-    };
+    let mut link = Link::begin(door, service, client.into(), peer, seat, open, Way::default());
     poll_fn(move |cx| match &mut link {
         Some(link) => link.poll(cx),
         None => Poll::Ready(()),
     })
 }
+
+/// As [`serve`], for a connection whose TLS ends here.
+pub(crate) async fn serve_secured(door: Rc<Door>, tcp: TcpStream, peer: SocketAddr) {
+    let seat = Seat::take(&door.worker.table, door.slot.group());
+    let service = door.slot.service();
+    let open = Open::new(service.counters.clone());
+    seat.occupy().await;
+    seat.expire_after(HANDSHAKE_TIME.min(service.plan.idle_timeout));
+    let Some(terms) = &service.tls else {
+        // Its terms cannot be carried out, which is a fault that its owner sees.
+        return io::reset_on_close(&tcp);
+    };
+    let (client, info) = match tls::accept(&door.worker, terms, tcp, &seat, false).await {
+        Ok(Accepted::Tls(stream, info)) => (Stream::Tls(stream), info),
+        Ok(Accepted::Openssl(stream, info)) => (Stream::Openssl(stream), info),
+        Ok(Accepted::Plain(tcp)) => return io::reset_on_close(&tcp),
+        Err(error) => return tracing::debug!(client = %peer, %error, "a TLS handshake failed"),
+    };
+    let up = match service.plan.proxy_protocol {
+        true => Way::holding(introduction(peer, door.address, &info)),
+        false => Way::default(),
+    };
+    if let Some(mut link) = Link::begin(door, service, client, peer, seat, open, up) {
+        poll_fn(|cx| link.poll(cx)).await;
+    }
+}
+
+/// How long a client may take for its handshake.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(60);
 
 /// A client's connection and the member's that it became.
 struct Link {
@@ -79,6 +79,44 @@ struct Link {
 }
 
 impl Link {
+    /// Joins a client to a member; none when there is none, which the client is told by a reset. `up`: the way to the member.
+    fn begin(
+        door: Rc<Door>,
+        service: Rc<Service>,
+        mut client: Stream,
+        peer: SocketAddr,
+        seat: Seat,
+        open: Open,
+        up: Way,
+    ) -> Option<Self> {
+        let begun = service.target.as_ref().and_then(|target| begin(target, peer, &mut Tried::default()));
+        let Some((work, member)) = begun else {
+            service.counters.unserved.inc();
+            client.reset_on_close();
+            return None;
+        };
+        seat.expire_after(connect_time(&service));
+        let relay = Relay {
+            worker: door.worker.clone(),
+            client,
+            member: member.into(),
+            up,
+            down: Way::default(),
+            connecting: true,
+        };
+        Some(Self {
+            door,
+            service,
+            peer,
+            relay,
+            work,
+            tried: Tried::default(),
+            seat,
+            seated: false,
+            _open: open,
+        })
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.seated {
             self.seat.occupy_with(cx.waker());
@@ -140,6 +178,27 @@ impl Link {
 }
 
 /// How long a connection to a member may take to stand.
+/// What tells a member of the client: the PROXY protocol, version 2.
+fn introduction(client: SocketAddr, reached: SocketAddr, info: &TlsInfo) -> Vec<u8> {
+    let endpoints = Endpoints { transport: Transport::Stream, source: client, destination: reached };
+    let certificate = match info.client_certificate {
+        None => ClientCertificate::None,
+        Some(_) => ClientCertificate::Shown { verified: true, resumed: false, common_name: None },
+    };
+    let extensions = Extensions {
+        alpn: None,
+        authority: info.server_name.as_ref().map(|name| name.as_bytes()),
+        tls: info.version.map(|version| TlsFacts {
+            version: version.as_str().as_bytes(),
+            cipher: Some(info.suite.as_bytes()),
+            certificate,
+        }),
+    };
+    let mut header = Vec::new();
+    write_v2(&Origin::Client(endpoints), &extensions, &mut header);
+    header
+}
+
 fn connect_time(service: &Service) -> Duration {
     service.plan.connect_timeout.min(service.plan.idle_timeout)
 }

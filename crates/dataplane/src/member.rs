@@ -69,7 +69,8 @@ impl Member {
                 let session = tls.connect(self.plan.address, worker.tls.clone())?;
                 Ok((Stream::Tls(Box::new(session)), true))
             }
-            PoolProtocol::Tcp | PoolProtocol::Http => {
+            // Datagrams have no connections; a plan that mixes them up finds a port that nobody listens on.
+            PoolProtocol::Tcp | PoolProtocol::Udp | PoolProtocol::Http => {
                 Stream::connect(self.plan.address).map(|stream| (stream, true))
             }
         }

@@ -10,6 +10,7 @@
 //!
 //! What it does not do: it keeps no history, and it does not know which traffic a member gets.
 
+mod datagram;
 mod http;
 mod once;
 
@@ -66,10 +67,14 @@ pub(crate) fn start(
         match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
             Err(error) => drop(ready.send(Err(error))),
             Ok(runtime) => runtime.block_on(async move {
+                let kit = match once::Kit::new() {
+                    Ok(kit) => kit,
+                    Err(error) => return drop(ready.send(Err(error))),
+                };
                 // The one who waits for this is gone only when the whole data plane is.
                 let _ = ready.send(Ok(()));
                 tokio::task::spawn_local(background);
-                let shared = Rc::new(Shared { now, news, permits: Semaphore::new(UNDER_WAY_MAX) });
+                let shared = Rc::new(Shared { now, news, permits: Semaphore::new(UNDER_WAY_MAX), kit });
                 Prober { shared, targets: HashMap::new() }.run(inbox).await;
             }),
         }
@@ -87,6 +92,7 @@ struct Shared {
     now: fn() -> Timestamp,
     news: mpsc::UnboundedSender<HealthChange>,
     permits: Semaphore,
+    kit: once::Kit,
 }
 
 /// The probes of one member in one target.
@@ -206,7 +212,7 @@ async fn probe_on(shared: Rc<Shared>, about: Rc<About>, state: Rc<State>) {
         tokio::time::sleep(wait).await;
         let Ok(permit) = shared.permits.acquire().await else { return };
         let began = Instant::now();
-        let outcome = once::probe(about.address, &about.settings, about.http10).await;
+        let outcome = once::probe(&shared.kit, about.address, &about.settings, about.http10).await;
         drop(permit);
         match outcome {
             once::Outcome::Passed => tell(&shared, &about, &state, None),

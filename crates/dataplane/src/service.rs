@@ -51,7 +51,7 @@ impl Service {
         debug_assert_eq!(named.len(), plan.targets.len(), "every target that the plan names is given");
         let inserted = match &plan.service {
             ServicePlan::Http(http) => Inserted::new(http),
-            ServicePlan::Tcp => Inserted::default(),
+            ServicePlan::Tcp | ServicePlan::Udp => Inserted::default(),
         };
         let policies =
             plan.policies.iter().map(|policy| PolicyWork::new(&plan, policy, limiters, sticky_key)).collect();
@@ -68,7 +68,7 @@ impl Service {
     pub(crate) fn outlives_its_listener(&self) -> bool {
         match self.plan.service {
             ServicePlan::Http(_) => true,
-            ServicePlan::Tcp => false,
+            ServicePlan::Tcp | ServicePlan::Udp => false,
         }
     }
 }

@@ -69,6 +69,8 @@ pub enum ProbeFailureCode {
     ConnectFailed,
     /// The connection broke before an answer.
     ConnectInterrupt,
+    /// The TLS session could not be made.
+    SslHandshakeError,
     /// The request could not be sent.
     SendRequestFailed,
     /// The request could not be sent within the timeout.
@@ -91,6 +93,7 @@ impl ProbeFailureCode {
             Self::ConnectRefused => "CONNECT_REFUSED",
             Self::ConnectFailed => "CONNECT_FAILED",
             Self::ConnectInterrupt => "CONNECT_INTERRUPT",
+            Self::SslHandshakeError => "SSL_HANDSHAKE_ERROR",
             Self::SendRequestFailed => "SEND_REQUEST_FAILED",
             Self::SendRequestTimeout => "SEND_REQUEST_TIMEOUT",
             Self::RecvResponseFailed => "RECV_RESPONSE_FAILED",

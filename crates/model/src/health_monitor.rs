@@ -37,8 +37,14 @@ pub struct HealthMonitor {
 pub enum MonitorType {
     /// A connection that is made counts.
     Tcp,
+    /// An echo that comes back counts, unless a datagram is then answered with "port unreachable".
+    Udp,
+    /// A TLS session that is made counts; the certificate is not verified.
+    Tls,
     /// The status of an HTTP answer counts.
     Http,
+    /// The same over TLS; the certificate is not verified.
+    Https,
 }
 
 /// What an HTTP probe says and expects. Kept for TCP monitors too, as the type may change later.

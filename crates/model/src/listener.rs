@@ -71,14 +71,15 @@ impl Listener {
         match &self.service {
             Service::Http(http) => Some(http),
             Service::Https(https) => Some(&https.http),
-            Service::Tcp => None,
+            Service::Tcp | Service::Udp | Service::Tls(_) => None,
         }
     }
     /// The TLS settings, for a listener that has them.
     pub fn tls(&self) -> Option<&TlsService> {
         match &self.service {
             Service::Https(https) => Some(&https.tls),
-            Service::Http(_) | Service::Tcp => None,
+            Service::Tls(offload) => Some(&offload.tls),
+            Service::Http(_) | Service::Tcp | Service::Udp => None,
         }
     }
 }
@@ -89,6 +90,10 @@ impl Listener {
 pub enum Service {
     /// Bytes, relayed as they are.
     Tcp,
+    /// Datagrams, relayed as they are.
+    Udp,
+    /// TLS that ends here; what is inside is relayed.
+    Tls(Box<TlsOffload>),
     /// HTTP/1.0 and HTTP/1.1 in clear.
     Http(HttpService),
     /// HTTP over TLS.
@@ -100,6 +105,8 @@ impl Service {
     pub fn protocol(&self) -> ListenerProtocol {
         match self {
             Self::Tcp => ListenerProtocol::Tcp,
+            Self::Udp => ListenerProtocol::Udp,
+            Self::Tls(_) => ListenerProtocol::Tls,
             Self::Http(_) => ListenerProtocol::Http,
             Self::Https(_) => ListenerProtocol::Https,
         }
@@ -112,10 +119,38 @@ impl Service {
 pub enum ListenerProtocol {
     /// TCP, layer 4.
     Tcp,
+    /// UDP, layer 4.
+    Udp,
+    /// TLS that ends at the listener, layer 4 behind it.
+    Tls,
     /// HTTP in clear, layer 7.
     Http,
     /// HTTP over TLS, layer 7.
     Https,
+}
+
+impl ListenerProtocol {
+    /// Whether bytes or datagrams are relayed without a look at what they say.
+    pub const fn is_layer4(self) -> bool {
+        match self {
+            Self::Tcp | Self::Udp | Self::Tls => true,
+            Self::Http | Self::Https => false,
+        }
+    }
+    /// Whether its port is one of UDP; all others share the ports of TCP (behaviour/features.md section 2).
+    pub const fn is_udp(self) -> bool {
+        matches!(self, Self::Udp)
+    }
+}
+
+/// Settings of a TLS listener.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TlsOffload {
+    /// Those of TLS.
+    pub tls: TlsService,
+    /// Whether members are told of the client by the PROXY protocol, version 2.
+    #[serde(default)]
+    pub proxy_protocol: bool,
 }
 
 /// Settings of an HTTPS listener.
@@ -460,6 +495,8 @@ pub struct ListenerPatch {
     pub enhanced_policies: Option<bool>,
     /// See [`HttpService::desync`].
     pub desync: Option<DesyncMode>,
+    /// See [`TlsOffload::proxy_protocol`].
+    pub proxy_protocol: Option<bool>,
     /// See [`TlsService::certificate`].
     pub certificate: Option<CertificateId>,
     /// See [`TlsService::sni_certificates`].

@@ -65,12 +65,24 @@ pub struct Pool {
 pub enum PoolProtocol {
     /// Bytes over TCP.
     Tcp,
+    /// Datagrams.
+    Udp,
     /// HTTP/1.1 in clear.
     Http,
     /// HTTP/1.1 over TLS; whether members' certificates are verified: [`Pool::member_tls`].
     Https,
     /// gRPC: HTTP/2 in clear.
     Grpc,
+}
+
+impl PoolProtocol {
+    /// Whether bytes or datagrams are relayed without a look at what they say.
+    pub const fn is_layer4(self) -> bool {
+        match self {
+            Self::Tcp | Self::Udp => true,
+            Self::Http | Self::Https | Self::Grpc => false,
+        }
+    }
 }
 
 /// Which member gets new work (behaviour/features.md section 6).

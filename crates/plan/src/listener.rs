@@ -55,6 +55,9 @@ pub struct ListenerPlan {
     /// What of it cannot be carried out, in words for its owner: certificates that cannot be read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<String>,
+    /// Whether members are told of the client by the PROXY protocol, version 2, before anything else.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub proxy_protocol: bool,
     /// Where requests are written down; none: nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub access_log: Option<Arc<AccessLogPlan>>,
@@ -92,6 +95,13 @@ impl ListenerPlan {
         }
         let (service, tls, mut faults) = match &listener.service {
             Service::Tcp => (ServicePlan::Tcp, None, Vec::new()),
+            Service::Udp => (ServicePlan::Udp, None, Vec::new()),
+            Service::Tls(offload) => {
+                let tls_before = before.and_then(|before| before.tls.as_ref());
+                let certificates = &mut shared.certificates;
+                let (tls, faults) = TlsPlan::compile(snapshot, None, &offload.tls, tls_before, certificates);
+                (ServicePlan::Tcp, Some(tls), faults)
+            }
             Service::Http(http) => {
                 (ServicePlan::Http(HttpPlan::compile(listener, http, Scheme::Http)), None, Vec::new())
             }
@@ -99,7 +109,7 @@ impl ListenerPlan {
                 let tls_before = before.and_then(|before| before.tls.as_ref());
                 let certificates = &mut shared.certificates;
                 let (tls, faults) =
-                    TlsPlan::compile(snapshot, &https.http, &https.tls, tls_before, certificates);
+                    TlsPlan::compile(snapshot, Some(&https.http), &https.tls, tls_before, certificates);
                 let http = HttpPlan::compile(listener, &https.http, Scheme::Https);
                 (ServicePlan::Http(http), Some(tls), faults)
             }
@@ -128,6 +138,7 @@ impl ListenerPlan {
             targets,
             default_target,
             faults,
+            proxy_protocol: matches!(&listener.service, Service::Tls(offload) if offload.proxy_protocol),
             access_log: log
                 .map(|log| AccessLogPlan::compile(log, before.and_then(|before| before.access_log.as_ref()))),
             idle_timeout: listener.idle_timeout.duration(),
@@ -157,6 +168,7 @@ impl ListenerPlan {
             targets: Vec::new(),
             default_target: default_target.map(Arc::new),
             faults: Vec::new(),
+            proxy_protocol: false,
             access_log: None,
             idle_timeout: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(5),
@@ -254,7 +266,7 @@ pub(crate) fn same_or_new<T: PartialEq>(before: Option<&Arc<T>>, new: T) -> Arc<
 /// A socket that a listener wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Endpoint {
-    /// Address and port; the transport is TCP.
+    /// Address and port; the transport is UDP for [`ServicePlan::Udp`], else TCP.
     pub address: SocketAddr,
 }
 
@@ -262,8 +274,10 @@ pub struct Endpoint {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ServicePlan {
-    /// Bytes, relayed as they are.
+    /// Bytes, relayed as they are; over TLS where [`ListenerPlan::tls`] is there.
     Tcp,
+    /// Datagrams, relayed as they are.
+    Udp,
     /// HTTP, over TLS where [`ListenerPlan::tls`] is there.
     Http(HttpPlan),
 }

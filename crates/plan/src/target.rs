@@ -108,7 +108,7 @@ impl TargetPlan {
 /// Whether stickiness says more than the algorithm: the hash of the address keeps clients with their members by itself, and without
 /// looking at weights (behaviour/features.md section 6).
 fn adds(algorithm: Algorithm, protocol: PoolProtocol, stickiness: &Stickiness) -> bool {
-    let by_address = protocol == PoolProtocol::Tcp || matches!(stickiness, Stickiness::SourceIp { .. });
+    let by_address = protocol.is_layer4() || matches!(stickiness, Stickiness::SourceIp { .. });
     !(algorithm == Algorithm::SourceIp && by_address)
 }
 

@@ -33,6 +33,8 @@ pub struct TlsPlan {
     pub versions: Vec<TlsVersion>,
     /// The suites that are agreed to by OpenSSL's names, best first, of all versions.
     pub suites: Vec<String>,
+    /// Whether HTTP is spoken inside, which is then said by ALPN.
+    pub http: bool,
     /// Whether HTTP/2 is offered (ALPN).
     pub alpn_h2: bool,
     /// Whether TLS 1.3 clients may send a request along with their first flight (0-RTT).
@@ -78,7 +80,7 @@ impl TlsPlan {
     /// over from there.
     pub(crate) fn compile(
         snapshot: &Snapshot,
-        http: &HttpService,
+        http: Option<&HttpService>,
         tls: &TlsService,
         before: Option<&Arc<Self>>,
         known: &mut Certificates,
@@ -93,7 +95,8 @@ impl TlsPlan {
             client_ca: tls.client_ca.map(|id| ClientCaPlan::compile(snapshot, id, before, &mut faults)),
             versions,
             suites,
-            alpn_h2: http.http2,
+            http: http.is_some(),
+            alpn_h2: http.is_some_and(|http| http.http2),
             early_data: tls.early_data,
         };
         match known.plan(snapshot, tls.certificate, before) {
@@ -284,6 +287,7 @@ mod tests {
             client_ca: None,
             versions: vec![TlsVersion::V12],
             suites: Vec::new(),
+            http: true,
             alpn_h2: false,
             early_data: false,
         }

@@ -30,7 +30,8 @@ pub(crate) fn check_pool(
     let pool = draft.pool(id)?;
     let protocol = user.service.protocol();
     let pairs: &[PoolProtocol] = match protocol {
-        ListenerProtocol::Tcp => &[PoolProtocol::Tcp],
+        ListenerProtocol::Tcp | ListenerProtocol::Tls => &[PoolProtocol::Tcp],
+        ListenerProtocol::Udp => &[PoolProtocol::Udp],
         ListenerProtocol::Http => &[PoolProtocol::Http],
         ListenerProtocol::Https => &[PoolProtocol::Http, PoolProtocol::Https, PoolProtocol::Grpc],
     };

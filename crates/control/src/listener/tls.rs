@@ -94,7 +94,7 @@ pub(super) fn refuse(patch: &ListenerPatch) -> Result<(), Error> {
         ("ssl_early_data_enable", patch.early_data == Some(true)),
     ];
     match said.into_iter().find(|(_, said)| *said) {
-        Some((field, _)) => Err(Error::invalid(field, "only HTTPS listeners have this setting")),
+        Some((field, _)) => Err(Error::invalid(field, "only HTTPS and TLS listeners have this setting")),
         None => Ok(()),
     }
 }

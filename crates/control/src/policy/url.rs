@@ -39,7 +39,7 @@ fn check_no_loop(listener: &Listener, redirect: &UrlRedirect, port: Option<Port>
         ListenerProtocol::Http => "HTTP",
         ListenerProtocol::Https => "HTTPS",
         // Policies are of HTTP and HTTPS listeners alone.
-        ListenerProtocol::Tcp => "",
+        ListenerProtocol::Tcp | ListenerProtocol::Udp | ListenerProtocol::Tls => "",
     };
     let same_protocol = redirect.protocol == PROTOCOL || redirect.protocol == own;
     let same_port = port.is_none_or(|port| port == listener.port);

@@ -34,7 +34,10 @@ impl World {
         for listener in self.state.listeners().values() {
             let lb = self.state.load_balancer(listener.load_balancer).unwrap();
             assert_eq!(lb.project, listener.project);
-            claims.insert(listener::port_claim(lb.id, listener.port), listener.id.to_string());
+            claims.insert(
+                listener::port_claim(lb.id, listener.protocol(), listener.port),
+                listener.id.to_string(),
+            );
             self.check_service(listener);
             for pool in relations::pools_of_listener(&self.state, listener) {
                 let pool = self.state.pool(pool).unwrap();
@@ -201,11 +204,12 @@ impl World {
 
 fn check_pair(listener: &Listener, pool: &Pool) {
     let fits = match (listener.protocol(), pool.protocol) {
-        (ListenerProtocol::Tcp, pool) => pool == PoolProtocol::Tcp,
+        (ListenerProtocol::Tcp | ListenerProtocol::Tls, pool) => pool == PoolProtocol::Tcp,
+        (ListenerProtocol::Udp, pool) => pool == PoolProtocol::Udp,
         (ListenerProtocol::Http, pool) => pool == PoolProtocol::Http,
         (ListenerProtocol::Https, PoolProtocol::Http | PoolProtocol::Https) => true,
         (ListenerProtocol::Https, PoolProtocol::Grpc) => listener.http().unwrap().http2,
-        (ListenerProtocol::Https, PoolProtocol::Tcp) => false,
+        (ListenerProtocol::Https, PoolProtocol::Tcp | PoolProtocol::Udp) => false,
     };
     assert!(fits, "{:?} does not go to {:?}", listener.protocol(), pool.protocol);
 }

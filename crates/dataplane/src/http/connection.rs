@@ -331,7 +331,7 @@ impl Connection {
 pub(super) fn response_timeout(service: &Service) -> Duration {
     match &service.plan.service {
         plan::ServicePlan::Http(http) => http.response_timeout,
-        plan::ServicePlan::Tcp => service.plan.idle_timeout,
+        plan::ServicePlan::Tcp | plan::ServicePlan::Udp => service.plan.idle_timeout,
     }
 }
 
@@ -339,6 +339,6 @@ pub(super) fn response_timeout(service: &Service) -> Duration {
 pub(crate) fn request_timeout(service: &Service) -> Duration {
     match &service.plan.service {
         plan::ServicePlan::Http(http) => http.request_timeout,
-        plan::ServicePlan::Tcp => service.plan.idle_timeout,
+        plan::ServicePlan::Tcp | plan::ServicePlan::Udp => service.plan.idle_timeout,
     }
 }

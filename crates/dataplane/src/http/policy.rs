@@ -312,7 +312,7 @@ pub(super) fn surroundings<'v>(
 fn scheme(service: &Service) -> &'static str {
     match &service.plan.service {
         ServicePlan::Http(http) => http.scheme.as_str(),
-        ServicePlan::Tcp => "",
+        ServicePlan::Tcp | ServicePlan::Udp => "",
     }
 }
 

@@ -1,16 +1,33 @@
 //! One probe of one member.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{future::poll_fn, io, io::IoSlice, net::SocketAddr, rc::Rc, task::ready, time::Duration};
 
 use model::{MonitorType, ProbeFailure, ProbeFailureCode, target::ProbeSettings};
 use rustix::io::Errno;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     time::{Instant, timeout_at},
 };
 
-use super::http;
+use super::{datagram, http};
+use crate::{
+    stream::Stream,
+    tls::{MemberTls, TlsScratch},
+};
+
+/// What probes share.
+pub(crate) struct Kit {
+    tls: MemberTls,
+    scratch: Rc<TlsScratch>,
+}
+
+impl Kit {
+    /// # Errors
+    /// When the cryptography of this machine cannot be had.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self { tls: MemberTls::new()?, scratch: Rc::default() })
+    }
+}
 
 /// How a probe ended, or that it could not be made.
 pub(crate) enum Outcome {
@@ -30,11 +47,15 @@ impl From<Result<(), ProbeFailure>> for Outcome {
 
 /// Probes; the timeout holds for the whole.
 ///
-/// A TCP probe passes when the connection is made; it is then reset, so that the member keeps nothing of it. An HTTP probe
-/// passes when the status is an expected one (behaviour/features.md section 8).
-pub(crate) async fn probe(address: SocketAddr, settings: &ProbeSettings, http10: bool) -> Outcome {
+/// A TCP probe passes when the connection is made; it is then reset, so that the member keeps nothing of it. A TLS probe passes when
+/// the session is made, whatever certificate the member shows. An HTTP or HTTPS probe passes when the status is an expected one
+/// (behaviour/features.md section 8).
+pub(crate) async fn probe(kit: &Kit, address: SocketAddr, settings: &ProbeSettings, http10: bool) -> Outcome {
     let limit = settings.timeout.duration();
     let deadline = Instant::now() + limit;
+    if settings.kind == MonitorType::Udp {
+        return datagram::probe(address, deadline, limit).await;
+    }
     let stream = match timeout_at(deadline, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) if is_ours(&error) => return Outcome::NotMade(error),
@@ -46,13 +67,37 @@ pub(crate) async fn probe(address: SocketAddr, settings: &ProbeSettings, http10:
     };
     crate::io::reset_on_close(&stream);
     match settings.kind {
-        MonitorType::Tcp => Outcome::Passed,
-        MonitorType::Http => ask(stream, address, settings, http10, deadline, limit).await.into(),
+        MonitorType::Tcp | MonitorType::Udp => Outcome::Passed,
+        MonitorType::Http => ask(stream.into(), address, settings, http10, deadline, limit).await.into(),
+        MonitorType::Tls => secure(kit, stream, address, deadline, limit).await.map(|_| ()).into(),
+        MonitorType::Https => match secure(kit, stream, address, deadline, limit).await {
+            Ok(session) => ask(session, address, settings, http10, deadline, limit).await.into(),
+            Err(failure) => Outcome::Failed(failure),
+        },
+    }
+}
+
+/// Makes a TLS session.
+async fn secure(
+    kit: &Kit,
+    tcp: TcpStream,
+    address: SocketAddr,
+    deadline: Instant,
+    limit: Duration,
+) -> Result<Stream, ProbeFailure> {
+    let fault = |why: &dyn std::fmt::Display| {
+        failure(ProbeFailureCode::SslHandshakeError, format!("no TLS session with {address}: {why}"))
+    };
+    let mut session = kit.tls.secure(tcp, address, kit.scratch.clone()).map_err(|error| fault(&error))?;
+    match timeout_at(deadline, poll_fn(|cx| session.poll_writable(cx))).await {
+        Ok(Ok(())) => Ok(Stream::Tls(Box::new(session))),
+        Ok(Err(error)) => Err(fault(&error)),
+        Err(_) => Err(fault(&format!("it was not made within {} s", limit.as_secs()))),
     }
 }
 
 async fn ask(
-    mut stream: TcpStream,
+    mut stream: Stream,
     address: SocketAddr,
     settings: &ProbeSettings,
     http10: bool,
@@ -60,7 +105,7 @@ async fn ask(
     limit: Duration,
 ) -> Result<(), ProbeFailure> {
     let request = http::request(address, &settings.http, http10);
-    match timeout_at(deadline, stream.write_all(request.as_bytes())).await {
+    match timeout_at(deadline, write_all(&mut stream, request.as_bytes())).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
             return failed(
@@ -97,7 +142,7 @@ async fn ask(
             }
             http::Status::More => {}
         }
-        match timeout_at(deadline, stream.read(&mut answer[length..])).await {
+        match timeout_at(deadline, poll_fn(|cx| stream.poll_read(cx, &mut answer[length..]))).await {
             Ok(Ok(0)) => {
                 return failed(
                     ProbeFailureCode::ConnectInterrupt,
@@ -127,8 +172,20 @@ async fn ask(
     }
 }
 
+async fn write_all(stream: &mut Stream, mut bytes: &[u8]) -> io::Result<()> {
+    poll_fn(|cx| {
+        while !bytes.is_empty() {
+            ready!(stream.poll_writable(cx))?;
+            let written = stream.write(&[IoSlice::new(bytes)])?;
+            bytes = &bytes[written..];
+        }
+        stream.poll_flush(cx)
+    })
+    .await
+}
+
 /// Whether a connection failed for want of something of this machine.
-fn is_ours(error: &io::Error) -> bool {
+pub(super) fn is_ours(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     matches!(
         errno,
@@ -153,7 +210,7 @@ fn failed(code: ProbeFailureCode, detail: String) -> Result<(), ProbeFailure> {
     Err(failure(code, detail))
 }
 
-fn failure(code: ProbeFailureCode, detail: String) -> ProbeFailure {
+pub(super) fn failure(code: ProbeFailureCode, detail: String) -> ProbeFailure {
     ProbeFailure { code, expected: String::new(), got: String::new(), detail }
 }
 

@@ -20,6 +20,7 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
     server::ParsedCertificate,
 };
+use tokio::net::TcpStream;
 
 use super::{TlsScratch, TlsStream, handshake::Handshake};
 use crate::io as socket;
@@ -53,7 +54,16 @@ impl MemberTls {
 
     /// Begins a connection and its session.
     pub(crate) fn connect(&self, address: SocketAddr, scratch: Rc<TlsScratch>) -> io::Result<TlsStream> {
-        let tcp = socket::connect(address)?;
+        self.secure(socket::connect(address)?, address, scratch)
+    }
+
+    /// Begins a session on a connection to that address.
+    pub(crate) fn secure(
+        &self,
+        tcp: TcpStream,
+        address: SocketAddr,
+        scratch: Rc<TlsScratch>,
+    ) -> io::Result<TlsStream> {
         let name = match &self.name {
             None => ServerName::IpAddress(address.ip().into()),
             Some(name) => ServerName::try_from(name.as_str().to_owned()).map_err(io::Error::other)?,

@@ -196,10 +196,9 @@ fn agreed(plan: &TlsPlan) -> Result<Option<SslContextBuilder>, ErrorStack> {
     // Its memory of sessions has a lock, but only handshakes of such clients without tickets touch it.
     builder.set_session_id_context(b"fulcrum")?;
     builder.set_session_cache_size(SESSIONS_MAX);
-    builder.set_alpn_select_callback(|_, offered| match alpn(offered) {
-        Some(name) => Ok(name),
-        None => Err(AlpnError::NOACK),
-    });
+    if plan.http {
+        builder.set_alpn_select_callback(|_, offered| alpn(offered).ok_or(AlpnError::NOACK));
+    }
     Ok(Some(builder))
 }
 

@@ -153,7 +153,11 @@ fn modern(
         builder.with_cert_resolver(Arc::new(Shown { plan: plan.clone(), certificates: shown, v13, suites }));
     config.ignore_client_order = true;
     config.enable_secret_extraction = true;
-    let offered: &[Alpn] = if plan.alpn_h2 { &[Alpn::H2, Alpn::Http11] } else { &[Alpn::Http11] };
+    let offered: &[Alpn] = match (plan.http, plan.alpn_h2) {
+        (true, true) => &[Alpn::H2, Alpn::Http11],
+        (true, false) => &[Alpn::Http11],
+        (false, _) => &[],
+    };
     config.alpn_protocols = offered.iter().map(|alpn| alpn.as_str().as_bytes().to_vec()).collect();
     config.ticketer = tickets.clone();
     config.session_storage = Arc::new(NoServerSessionStorage {});

@@ -122,6 +122,7 @@ pub(crate) fn tls_plan(default: &Arc<CertificatePlan>, named: &[(&str, &Arc<Cert
         client_ca: None,
         versions: vec![TlsVersion::V13, TlsVersion::V12],
         suites: SUITES.split(':').map(str::to_owned).collect(),
+        http: true,
         alpn_h2: false,
         early_data: false,
     }

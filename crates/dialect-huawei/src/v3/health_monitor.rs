@@ -55,8 +55,8 @@ const KINDS: &[(&str, Option<MonitorType>)] = &[
     ("TCP", Some(MonitorType::Tcp)),
     ("HTTP", Some(MonitorType::Http)),
     ("UDP_CONNECT", None),
-    ("HTTPS", None),
-    ("TLS", None),
+    ("HTTPS", Some(MonitorType::Https)),
+    ("TLS", Some(MonitorType::Tls)),
     ("GRPC", None),
 ];
 const METHODS: &[(&str, Option<ProbeMethod>)] =
@@ -162,6 +162,9 @@ pub(crate) fn kind(kind: MonitorType) -> &'static str {
     match kind {
         MonitorType::Tcp => "TCP",
         MonitorType::Http => "HTTP",
+        MonitorType::Https => "HTTPS",
+        MonitorType::Tls => "TLS",
+        MonitorType::Udp => "UDP_CONNECT",
     }
 }
 

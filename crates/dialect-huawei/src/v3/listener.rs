@@ -16,7 +16,7 @@ use identity::Verb;
 use model::{
     IdleTimeout, Listener, ListenerPatch, ListenerProtocol, LoadBalancerId, NewListener, PoolId, Port,
     TargetOverride,
-    listener::{HttpsService, Service},
+    listener::{HttpsService, Service, TlsOffload},
 };
 use serde::Serialize;
 
@@ -89,12 +89,12 @@ const PROTOCOLS: &[(&str, Option<ListenerProtocol>)] = &[
     // The name that load balancers of the other kind have for it; here it is stored as HTTPS.
     ("TERMINATED_HTTPS", Some(ListenerProtocol::Https)),
     ("QUIC", None),
-    ("TLS", None),
+    ("TLS", Some(ListenerProtocol::Tls)),
     ("IP", None),
 ];
 /// Most connections, and most new ones per second, that a listener can be limited to.
 const LIMIT_MAX: i64 = 1_000_000;
-const TCP_IDLE_DEFAULT: IdleTimeout = IdleTimeout::of(300);
+const LAYER4_IDLE_DEFAULT: IdleTimeout = IdleTimeout::of(300);
 const HTTP_IDLE_DEFAULT: IdleTimeout = IdleTimeout::of(60);
 
 /// The body of a create.
@@ -109,6 +109,7 @@ pub(crate) fn decode_new(mut fields: Fields<'_>) -> Result<NewListener, Refusal>
     let protocol = fields.required("protocol", protocol)?;
     let layer = layer::decode(&mut fields, protocol)?;
     let tls = tls::decode(&mut fields, protocol)?;
+    let proxy_protocol = proxy_protocol(&mut fields, protocol)?;
     let new = NewListener {
         load_balancer,
         name: marks::name(&mut fields)?.unwrap_or_default(),
@@ -117,9 +118,9 @@ pub(crate) fn decode_new(mut fields: Fields<'_>) -> Result<NewListener, Refusal>
         port: port(&mut fields)?,
         default_pool: fields.nullable_id::<PoolId>("default_pool_id")?.into_option(),
         target: TargetOverride::default(),
-        idle_timeout: layer.idle_timeout.unwrap_or(match protocol {
-            ListenerProtocol::Tcp => TCP_IDLE_DEFAULT,
-            ListenerProtocol::Http | ListenerProtocol::Https => HTTP_IDLE_DEFAULT,
+        idle_timeout: layer.idle_timeout.unwrap_or(match protocol.is_layer4() {
+            true => LAYER4_IDLE_DEFAULT,
+            false => HTTP_IDLE_DEFAULT,
         }),
         connect_timeout: NewListener::CONNECT_TIMEOUT_DEFAULT,
         transparent_client_ip: true,
@@ -130,6 +131,11 @@ pub(crate) fn decode_new(mut fields: Fields<'_>) -> Result<NewListener, Refusal>
         tags: marks::tags(&mut fields)?,
         service: match protocol {
             ListenerProtocol::Tcp => Service::Tcp,
+            ListenerProtocol::Udp => Service::Udp,
+            ListenerProtocol::Tls => Service::Tls(Box::new(TlsOffload {
+                tls: tls.into_service(&fields)?,
+                proxy_protocol: proxy_protocol.unwrap_or(false),
+            })),
             ListenerProtocol::Http => Service::Http(layer.into_http()),
             ListenerProtocol::Https => Service::Https(Box::new(HttpsService {
                 http: layer.into_http(),
@@ -176,6 +182,7 @@ pub(crate) fn decode_patch(mut fields: Fields<'_>, listener: &Listener) -> Resul
         http2: layer.http2,
         enhanced_policies: layer.enhanced_policies,
         desync: layer.desync,
+        proxy_protocol: proxy_protocol(&mut fields, listener.protocol())?,
         certificate: tls.certificate,
         sni_certificates: tls.sni_certificates,
         sni_match: tls.sni_match,
@@ -196,10 +203,14 @@ pub(crate) fn decode_patch(mut fields: Fields<'_>, listener: &Listener) -> Resul
 /// Fields of features that are not built, the same in create and update.
 fn decode_later(fields: &mut Fields<'_>) -> Result<(), Refusal> {
     fields.later("quic_config", Harmless::NoFields)?;
-    fields.later("proxy_protocol_enable", Harmless::Off)?;
     fields.later("nat64_enable", Harmless::Off)?;
     // Load balancers of this kind are documented to know only true.
     fields.only_true("transparent_client_ip_enable")
+}
+
+/// TLS listeners have the switch; on others it is ignored, as documented (behaviour/features.md section 2).
+fn proxy_protocol(fields: &mut Fields<'_>, protocol: ListenerProtocol) -> Result<Option<bool>, Refusal> {
+    Ok(fields.flag("proxy_protocol_enable")?.filter(|_| protocol == ListenerProtocol::Tls))
 }
 
 fn limit(fields: &mut Fields<'_>, name: &str) -> Result<Option<u32>, Refusal> {
@@ -241,7 +252,7 @@ pub(crate) fn encode(listener: &Listener) -> Wire {
         member_timeout: http.map(|http| http.response_timeout.value()),
         ipgroup: listener.access.as_ref().map(access::encode),
         transparent_client_ip_enable: listener.transparent_client_ip,
-        proxy_protocol_enable: false,
+        proxy_protocol_enable: introduces_clients(listener),
         enhance_l7policy_enable: http.is_some_and(|http| http.enhanced_policies),
         gzip_enable: http.is_some_and(|http| http.gzip),
         desync_mode: http.map(|http| layer::desync_mode(http.desync)),
@@ -263,9 +274,16 @@ const CONNECTION_LIMIT: i32 = -1;
 fn protocol(protocol: ListenerProtocol) -> &'static str {
     match protocol {
         ListenerProtocol::Tcp => "TCP",
+        ListenerProtocol::Udp => "UDP",
+        ListenerProtocol::Tls => "TLS",
         ListenerProtocol::Http => "HTTP",
         ListenerProtocol::Https => "HTTPS",
     }
+}
+
+/// Whether members are told of clients by the PROXY protocol.
+fn introduces_clients(listener: &Listener) -> bool {
+    matches!(&listener.service, Service::Tls(offload) if offload.proxy_protocol)
 }
 
 /// Listeners that know no retry show the default.

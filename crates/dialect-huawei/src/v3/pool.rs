@@ -108,7 +108,7 @@ pub(crate) fn decode_new(mut fields: Fields<'_>) -> Result<NewPool, Refusal> {
         algorithm,
         stickiness: settings::decode_stickiness(&mut fields, protocol, None)?.into_option(),
         ip_version: fields.choice("ip_version", IP_VERSIONS)?.unwrap_or(match protocol {
-            PoolProtocol::Tcp => IpVersion::Dualstack,
+            PoolProtocol::Tcp | PoolProtocol::Udp => IpVersion::Dualstack,
             PoolProtocol::Http | PoolProtocol::Https | PoolProtocol::Grpc => IpVersion::V4,
         }),
         slow_start: settings::decode_slow_start(&mut fields, protocol, None)?.into_option(),
@@ -228,6 +228,7 @@ pub(crate) fn encode(snapshot: &Snapshot, pool: &Pool) -> Wire {
 fn protocol(pool: &Pool) -> &'static str {
     match pool.protocol {
         PoolProtocol::Tcp => "TCP",
+        PoolProtocol::Udp => "UDP",
         PoolProtocol::Http => "HTTP",
         PoolProtocol::Https => "HTTPS",
         PoolProtocol::Grpc => "GRPC",

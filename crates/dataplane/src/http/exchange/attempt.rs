@@ -91,7 +91,7 @@ impl Exchange {
     fn may_retry(&self) -> bool {
         match &self.service.plan.service {
             plan::ServicePlan::Http(http) => http.member_retry,
-            plan::ServicePlan::Tcp => false,
+            plan::ServicePlan::Tcp | plan::ServicePlan::Udp => false,
         }
     }
 }
@@ -157,7 +157,7 @@ pub(super) fn open(
                 }
                 let retry = match &service.plan.service {
                     plan::ServicePlan::Http(http) => http.member_retry,
-                    plan::ServicePlan::Tcp => false,
+                    plan::ServicePlan::Tcp | plan::ServicePlan::Udp => false,
                 };
                 if !retry || !tried.add(work.index()) {
                     return Err((OwnAnswer::BadGateway, None));

@@ -164,7 +164,6 @@ const LATER: &[&str] = &[
     "prepaid_options",
     "billing_info",
     "autoscaling",
-    "proxy_protocol_enable",
     "quic_config",
     "port_ranges",
     "nat64_enable",

@@ -37,7 +37,7 @@ pub(crate) const FILTERS: &[Filter<View, Listener>] = &[
     Filter::integer("member_timeout", |_, listener| maybe(listener.http().map(|http| http.response_timeout))),
     Filter::integer("keepalive_timeout", |_, listener| one(listener.idle_timeout)),
     Filter::flag("transparent_client_ip_enable", |_, listener| one(listener.transparent_client_ip)),
-    Filter::flag("proxy_protocol_enable", |_, _| one(false)),
+    Filter::flag("proxy_protocol_enable", |_, listener| one(super::introduces_clients(listener))),
     Filter::flag("enhance_l7policy_enable", |_, listener| {
         one(listener.http().is_some_and(|http| http.enhanced_policies))
     }),

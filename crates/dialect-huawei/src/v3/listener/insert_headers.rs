@@ -117,7 +117,10 @@ fn decode_tls(
                     patches.insert(*header, patch);
                 }
             }
-            ListenerProtocol::Tcp | ListenerProtocol::Http => {
+            ListenerProtocol::Tcp
+            | ListenerProtocol::Udp
+            | ListenerProtocol::Tls
+            | ListenerProtocol::Http => {
                 fields.only_harmless(switch, Harmless::Off, "only HTTPS listeners can write this header")?;
             }
         }

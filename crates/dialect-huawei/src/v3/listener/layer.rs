@@ -33,10 +33,7 @@ const DESYNC_MODES: &[(&str, Option<DesyncMode>)] = &[
 
 /// The fields of a listener of that protocol.
 pub(super) fn decode(fields: &mut Fields<'_>, protocol: ListenerProtocol) -> Result<Said, Refusal> {
-    let shortest_idle = match protocol {
-        ListenerProtocol::Tcp => 10,
-        ListenerProtocol::Http | ListenerProtocol::Https => 0,
-    };
+    let shortest_idle = if protocol.is_layer4() { 10 } else { 0 };
     let idle = fields.integer("keepalive_timeout", shortest_idle..=4000)?;
     let said = Said {
         idle_timeout: idle.map(|seconds| fields.typed("keepalive_timeout", seconds)).transpose()?,
@@ -51,7 +48,7 @@ pub(super) fn decode(fields: &mut Fields<'_>, protocol: ListenerProtocol) -> Res
     };
     match protocol {
         ListenerProtocol::Http | ListenerProtocol::Https => Ok(said),
-        ListenerProtocol::Tcp => {
+        ListenerProtocol::Tcp | ListenerProtocol::Udp | ListenerProtocol::Tls => {
             let changes_a_request =
                 said.insert_headers.as_ref().is_some_and(insert_headers::changes_a_request);
             let misplaced = [

@@ -126,6 +126,8 @@ pub(crate) fn listener(protocol: ListenerProtocol) -> Listener {
     let new = new(
         match protocol {
             ListenerProtocol::Tcp => "TCP",
+            ListenerProtocol::Udp => "UDP",
+            ListenerProtocol::Tls => "TLS",
             ListenerProtocol::Http => "HTTP",
             ListenerProtocol::Https => "HTTPS",
         },

@@ -29,8 +29,17 @@ const SNI_MAX: usize = 50;
 /// The fields about TLS of a listener of that protocol. Without TLS only values that say nothing are accepted.
 pub(super) fn decode(fields: &mut Fields<'_>, protocol: ListenerProtocol) -> Result<Said, Refusal> {
     match protocol {
-        ListenerProtocol::Https => decode_https(fields),
-        ListenerProtocol::Tcp | ListenerProtocol::Http => {
+        ListenerProtocol::Https => decode_tls(fields),
+        ListenerProtocol::Tls => {
+            // Nothing is known of what may be said twice.
+            fields.only_harmless(
+                "ssl_early_data_enable",
+                Harmless::Off,
+                "only HTTPS listeners have this setting; leave it out",
+            )?;
+            decode_tls(fields)
+        }
+        ListenerProtocol::Tcp | ListenerProtocol::Udp | ListenerProtocol::Http => {
             for (name, harmless) in [
                 ("default_tls_container_ref", Harmless::Empty),
                 ("client_ca_tls_container_ref", Harmless::Empty),
@@ -43,7 +52,7 @@ pub(super) fn decode(fields: &mut Fields<'_>, protocol: ListenerProtocol) -> Res
                 fields.only_harmless(
                     name,
                     harmless,
-                    "only HTTPS listeners have this setting; leave it out",
+                    "only HTTPS and TLS listeners have this setting; leave it out",
                 )?;
             }
             Ok(Said::default())
@@ -51,7 +60,7 @@ pub(super) fn decode(fields: &mut Fields<'_>, protocol: ListenerProtocol) -> Res
     }
 }
 
-fn decode_https(fields: &mut Fields<'_>) -> Result<Said, Refusal> {
+fn decode_tls(fields: &mut Fields<'_>) -> Result<Said, Refusal> {
     Ok(Said {
         certificate: fields.id("default_tls_container_ref")?,
         sni_certificates: fields.parsed_list("sni_container_refs", SNI_MAX, "a certificate's id")?,

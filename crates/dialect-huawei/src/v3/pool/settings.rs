@@ -106,7 +106,7 @@ pub(crate) fn decode_stickiness(
     let kind = fields.choice("type", STICKY_KINDS)?.or(now.map(kind_of));
     let kind = fields.required("type", kind)?;
     let (longest, default) = match protocol {
-        PoolProtocol::Tcp => (60, TCP_STICKY_DEFAULT),
+        PoolProtocol::Tcp | PoolProtocol::Udp => (60, TCP_STICKY_DEFAULT),
         PoolProtocol::Http | PoolProtocol::Https | PoolProtocol::Grpc => (1440, HTTP_STICKY_DEFAULT),
     };
     let minutes = fields.integer("persistence_timeout", 1..=longest)?;
@@ -125,7 +125,7 @@ pub(crate) fn decode_stickiness(
     let kept_minutes = now.and_then(minutes_of).filter(|kept| i64::from(*kept) <= longest);
     let minutes_or_default = || minutes.or(kept_minutes).unwrap_or(default);
     let stickiness = match (protocol, kind) {
-        (PoolProtocol::Tcp, _) => Stickiness::SourceIp { minutes: minutes_or_default() },
+        (PoolProtocol::Tcp | PoolProtocol::Udp, _) => Stickiness::SourceIp { minutes: minutes_or_default() },
         (PoolProtocol::Http | PoolProtocol::Https | PoolProtocol::Grpc, StickyKind::SourceIp) => {
             return Err(
                 fields.refuse("type", "HTTP, HTTPS and GRPC pools stick by HTTP_COOKIE or APP_COOKIE")
@@ -188,8 +188,10 @@ pub(crate) fn decode_slow_start(
         PoolProtocol::Http | PoolProtocol::Https | PoolProtocol::Grpc => {
             Ok(Patch::Set(ModelSlowStart { enabled, duration }))
         }
-        PoolProtocol::Tcp if enabled => Err(pool.refuse("slow_start", "only HTTP pools can start slowly")),
-        PoolProtocol::Tcp => Ok(Patch::Clear),
+        PoolProtocol::Tcp | PoolProtocol::Udp if enabled => {
+            Err(pool.refuse("slow_start", "only HTTP pools can start slowly"))
+        }
+        PoolProtocol::Tcp | PoolProtocol::Udp => Ok(Patch::Clear),
     }
 }
 
