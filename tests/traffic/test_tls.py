@@ -253,20 +253,91 @@ def test_s_client_resumes(both):
     assert out.count("Reused, TLSv1.2") == 5, out[-2000:]
 
 
-class EarlyData:
-    """What a session says of early data."""
+class EarlyClient:
+    """`openssl s_client` with a session file, as a browser that comes again."""
 
     def __init__(self, front, directory):
-        session = directory / "session"
-        out = s_client(front.where, "-tls1_3", "-sess_out", session, "-ign_eof", stdin=b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-        self.ticket = re.search(r"Max Early Data: (\d+)", out)
+        self.front, self.session, self.file = front, directory / "session", directory / "request"
+        self.promised = self.visit()
+
+    def visit(self):
+        """A visit without early data, which leaves a session; how many bytes may be said early in the next one."""
+        out = s_client(self.front.where, "-tls1_3", "-sess_out", self.session, "-ign_eof", stdin=closing("GET", "/visit"))
+        ticket = re.search(r"Max Early Data: (\d+)", out)
+        return int(ticket.group(1)) if ticket else 0
+
+    def say(self, request, then=b""):
+        """Says a request early under the session last left, and `then` after the handshake; (accepted, all output)."""
+        self.file.write_bytes(request)
+        out = s_client(self.front.where, "-tls1_3", "-sess_in", self.session, "-early_data", self.file, "-ign_eof", stdin=then)
+        said = re.search(r"Early data was (accepted|rejected|not sent)", out)
+        assert said, out[-2000:]
+        return said.group(1), out
 
 
-@pytest.mark.parametrize("switch", [False, True])
-def test_early_data_is_not_taken(tmp_path, both, switch):
-    both.edit(tls_ciphers_policy="tls-1-2-fs-with-1-3", ssl_early_data_enable=switch)
-    early = EarlyData(both, tmp_path)
-    assert early.ticket is None or early.ticket.group(1) == "0"
+def closing(method, target):
+    return f"{method} {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+
+
+@pytest.fixture
+def eager(member, stage):
+    """A listener that takes early data, and its member."""
+    server = member("a")
+    return stage.secure([server], listener={"tls_ciphers_policy": "tls-1-2-fs-with-1-3", "ssl_early_data_enable": True}), server
+
+
+def seen(server, path):
+    """What the requests for a path said of early data."""
+    return [request.header("early-data") for request in list(server.requests) if request.target == path]
+
+
+def test_what_is_safe_is_served_early_and_the_member_is_told(tmp_path, eager):
+    front, server = eager
+    client = EarlyClient(front, tmp_path)
+    assert client.promised == 16384
+    for attempt in range(5):
+        path = f"/early/{attempt}"
+        result, out = client.say(closing("GET", path))
+        assert result == "accepted" and "HTTP/1.1 200 OK" in out, out[-2000:]
+        # Where the handshake's end came along, the request was early no more.
+        assert seen(server, path) in ([["1"]], [[]])
+        if seen(server, path) == [["1"]]:
+            break
+        client.visit()
+    else:
+        pytest.fail("no request was early")
+    assert seen(server, "/visit")[0] == []
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_what_is_not_safe_waits_for_the_handshake(tmp_path, eager, method):
+    front, server = eager
+    result, out = EarlyClient(front, tmp_path).say(closing(method, "/late"))
+    assert result == "accepted" and "HTTP/1.1 200 OK" in out, out[-2000:]
+    assert seen(server, "/late") == [[]]
+
+
+def test_a_ticket_is_taken_once(tmp_path, eager):
+    front, server = eager
+    client = EarlyClient(front, tmp_path)
+    assert client.say(closing("GET", "/once"))[0] == "accepted"
+    for _ in range(4):
+        result, out = client.say(closing("GET", "/once"), then=closing("GET", "/after"))
+        assert result == "rejected" and "HTTP/1.1 200 OK" in out, out[-2000:]
+    assert len(seen(server, "/once")) == 1
+    assert seen(server, "/after") == [[]] * 4
+
+
+def test_early_data_is_taken_only_while_the_switch_is_on(tmp_path, eager):
+    front, server = eager
+    client = EarlyClient(front, tmp_path)
+    front.edit(ssl_early_data_enable=False)
+    result, out = client.say(closing("GET", "/early"), then=closing("GET", "/after"))
+    assert result == "rejected" and "HTTP/1.1 200 OK" in out, out[-2000:]
+    assert client.visit() == 0
+    result, out = client.say(closing("GET", "/early"), then=closing("GET", "/after"))
+    assert result == "not sent" and "HTTP/1.1 200 OK" in out, out[-2000:]
+    assert seen(server, "/early") == [] and seen(server, "/after") == [[], []]
 
 
 # -- what else may come

@@ -16,6 +16,7 @@ mod coding;
 mod connection;
 mod cors;
 mod desync;
+mod early;
 mod edits;
 mod encoder;
 mod exchange;

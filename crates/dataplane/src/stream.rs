@@ -194,6 +194,25 @@ impl Stream {
         }
     }
 
+    /// Whether what came on it may be somebody repeating what the client once said: its handshake is not over (TLS 1.3's early data).
+    #[inline]
+    pub(crate) fn is_early(&self) -> bool {
+        match self {
+            Self::Plain(_) | Self::Openssl(_) => false,
+            Self::H2(stream) => stream.is_early(),
+            Self::Tls(tls) => tls.is_early(),
+        }
+    }
+
+    /// Ready when a client's handshake is over: from then on it is [`Stream::is_early`] no more.
+    pub(crate) fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(_) | Self::Openssl(_) => Poll::Ready(Ok(())),
+            Self::H2(stream) => stream.poll_handshake(cx),
+            Self::Tls(tls) => tls.poll_handshake(cx),
+        }
+    }
+
     /// Whether what came on it is a call of gRPC, so that its errors have to be those of gRPC.
     pub(crate) fn is_grpc(&self) -> bool {
         match self {

@@ -19,6 +19,7 @@ mod offer;
 mod openssl;
 mod record;
 mod session;
+mod sessions;
 mod shown;
 mod terms;
 

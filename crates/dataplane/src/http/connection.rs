@@ -15,6 +15,7 @@ use wire::h1::{HeadError, HeadScan, Parsed, RequestHead, Tunnel, parse_request};
 use super::{
     answer::{self, Own},
     desync::{self, Verdict},
+    early,
     exchange::{Ended, Exchange},
     flow::keep,
 };
@@ -43,6 +44,8 @@ pub(super) struct Connection {
     /// Whether no request has ended yet.
     fresh: bool,
     seated: bool,
+    /// What is in `input` waits for the end of the client's handshake.
+    held: bool,
     exchange: Option<Box<Exchange>>,
     _open: Option<Open>,
 }
@@ -141,6 +144,7 @@ impl Connection {
             scan: None,
             fresh: true,
             seated: false,
+            held: false,
             exchange: None,
             _open: open,
         }
@@ -168,7 +172,7 @@ impl Connection {
                     Ended::Close => {
                         exchange.write_log(self.peer, &self.client);
                         exchange.finish();
-                        return Poll::Ready(Turn::Over);
+                        return Poll::Ready(self.close());
                     }
                     Ended::Linger => {
                         exchange.write_log(self.peer, &self.client);
@@ -187,9 +191,15 @@ impl Connection {
             match ready!(self.poll_request(cx)) {
                 Next::Request(exchange) => self.exchange = Some(exchange),
                 Next::Answer(own) => return Poll::Ready(Turn::Answer(own)),
-                Next::Close => return Poll::Ready(Turn::Over),
+                Next::Close => return Poll::Ready(self.close()),
             }
         }
+    }
+
+    /// All is said. A client that spoke early has yet to say its part of the handshake: that is waited for. (A stream of HTTP/2 leaves
+    /// that to its connection.)
+    fn close(&self) -> Turn {
+        if self.client.is_early() && !self.client.is_http2() { Turn::Linger } else { Turn::Over }
     }
 
     /// A request has ended and another may follow.
@@ -213,6 +223,16 @@ impl Connection {
         let door = self.door.clone();
         let worker = &*door.worker;
         loop {
+            if self.held {
+                match self.client.poll_handshake(cx) {
+                    Poll::Ready(Ok(())) => self.held = false,
+                    Poll::Ready(Err(_)) => return Poll::Ready(Next::Close),
+                    Poll::Pending => {
+                        ready!(self.seat.poll_expired());
+                        return Poll::Ready(self.expired());
+                    }
+                }
+            }
             let mut scratch = worker.buffers.scratch.borrow_mut();
             let mut length = self.input.len();
             if length == 0 || self.scan.is_some() {
@@ -255,6 +275,11 @@ impl Connection {
             match parse_request(&scratch[..length], &mut table, &worker.http.limits) {
                 Ok(Parsed::Complete(head)) => {
                     self.scan = None;
+                    if self.client.is_early() && !early::may_go(&head) {
+                        keep(worker, &mut self.input, &scratch[..length]);
+                        self.held = true;
+                        continue;
+                    }
                     return Poll::Ready(self.begin(head, &scratch[head.len()..length]));
                 }
                 Ok(Parsed::Partial(scan)) => {

@@ -1,11 +1,12 @@
 //! A client's connection of HTTP/2: its streams, its end.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     future::poll_fn,
+    io,
     net::SocketAddr,
     rc::Rc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -51,6 +52,10 @@ pub(super) struct Session {
     pub(super) tls: Option<Rc<ClientTls>>,
     peer: SocketAddr,
     streams: Cell<usize>,
+    /// Streams that wait for the end of the client's handshake.
+    waiting: RefCell<Vec<Waker>>,
+    /// The connection has ended.
+    over: Cell<bool>,
 }
 
 impl Session {
@@ -60,6 +65,29 @@ impl Session {
 
     pub(super) fn end(&self) {
         self.streams.set(self.streams.get() - 1);
+    }
+
+    /// For a stream: ready when the client's handshake is over, which the connection's task carries on.
+    pub(super) fn poll_handshake(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.socket.is_early() {
+            return Poll::Ready(Ok(()));
+        }
+        if self.over.get() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        let mut waiting = self.waiting.borrow_mut();
+        if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            waiting.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Wakes the streams that wait for the end of the handshake, if it is over.
+    fn wake_waiting(&self) {
+        let mut waiting = self.waiting.borrow_mut();
+        if !waiting.is_empty() && (self.over.get() || !self.socket.is_early()) {
+            waiting.drain(..).for_each(Waker::wake);
+        }
     }
 }
 
@@ -96,9 +124,23 @@ pub(crate) async fn serve(door: Rc<Door>, stream: Stream, peer: SocketAddr, seat
     .await;
     let Some(connection) = connection else { return };
     seat.expire_after(service.plan.idle_timeout.max(http1::request_timeout(&service)));
-    let session = Rc::new(Session { door, socket, tls, peer, streams: Cell::new(0) });
-    let mut life = Life { session, connection, seat, state: State::Open };
-    poll_fn(|cx| life.poll(cx)).await;
+    let session = Rc::new(Session {
+        door,
+        socket,
+        tls,
+        peer,
+        streams: Cell::new(0),
+        waiting: RefCell::default(),
+        over: Cell::new(false),
+    });
+    let mut life = Life { session: session.clone(), connection, seat, state: State::Open };
+    poll_fn(|cx| {
+        let over = life.poll(cx);
+        session.over.set(over.is_ready());
+        session.wake_waiting();
+        over
+    })
+    .await;
 }
 
 /// A connection at work.

@@ -181,6 +181,22 @@ impl H2Stream {
         self.grpc
     }
 
+    /// See [`crate::stream::Stream::is_early`].
+    pub(crate) fn is_early(&self) -> bool {
+        match &self.role {
+            Role::Server { session, .. } => session.socket.is_early(),
+            Role::Client { .. } => false,
+        }
+    }
+
+    /// See [`crate::stream::Stream::poll_handshake`].
+    pub(crate) fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &self.role {
+            Role::Server { session, .. } => session.poll_handshake(cx),
+            Role::Client { .. } => Poll::Ready(Ok(())),
+        }
+    }
+
     /// What is known of the client's TLS.
     pub(crate) fn client_tls(&self) -> Option<&ClientTls> {
         match &self.role {

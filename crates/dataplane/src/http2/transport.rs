@@ -108,6 +108,11 @@ impl Socket {
         }
     }
 
+    /// See [`Stream::is_early`].
+    pub(super) fn is_early(&self) -> bool {
+        self.stream.borrow().is_early()
+    }
+
     pub(super) fn rtt_micros(&self) -> Option<u32> {
         self.stream.borrow().rtt_micros()
     }

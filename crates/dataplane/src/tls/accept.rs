@@ -28,7 +28,7 @@ pub(crate) enum Accepted {
     Plain(TcpStream),
 }
 
-/// Makes a session of a client's connection, before the seat's deadline. `keep_hello`: someone wants to know what its ClientHello said.
+/// Makes a session of a client's connection, before the seat's deadline; it may still be early: see [`TlsStream::is_early`]. `keep_hello`: someone wants to know what its ClientHello said.
 ///
 /// # Errors
 /// When the client and the terms do not fit, the client breaks the protocol, goes away, or takes too long. It was told what TLS
@@ -83,7 +83,7 @@ pub(crate) async fn accept(
     let client_hello = if keep_hello { hello.as_slice().into() } else { Box::default() };
     let mut stream = TlsStream::new(tcp, worker.tls.clone(), Handshake::Server(handshake), hello);
     stream.info = Some(Box::new(TlsInfo { client_hello, ..TlsInfo::default() }));
-    poll_fn(|cx| match stream.poll_handshake(cx) {
+    poll_fn(|cx| match stream.poll_accept(cx) {
         Poll::Ready(made) => Poll::Ready(made),
         Poll::Pending => poll_over(worker, seat, false, cx),
     })

@@ -7,10 +7,14 @@ use rustls::{
     server::{ServerConnectionData, UnbufferedServerConnection},
     unbuffered::{
         ConnectionState, EncodeError, EncodeTlsData, InsufficientSizeError, ReadEarlyData, UnbufferedStatus,
+        WriteTraffic,
     },
 };
 
-use super::{held::Held, record::Half};
+use super::{
+    held::Held,
+    record::{Cursor, DATA_BYTES_MAX, Half, OVERHEAD_BYTES_MAX},
+};
 
 /// A handshake under way.
 pub(super) enum Handshake {
@@ -25,8 +29,8 @@ pub(super) enum Handshake {
 pub(super) enum Progress {
     /// The peer has to say more.
     NeedsInput,
-    /// It stands.
-    Complete,
+    /// It stands. `ended`: the peer has said all already.
+    Complete { ended: bool },
     /// The peer ended it.
     Closed,
 }
@@ -54,9 +58,21 @@ impl Handshake {
         plain: &mut Held,
         sealed: &mut Held,
     ) -> Result<Progress, Error> {
+        self.speak(incoming, plain, sealed, &mut Cursor::new(&[]))
+    }
+
+    /// As [`Handshake::advance`], and seals of `said` what may be said by now: all or nothing. A server may speak once its own part
+    /// is said, to clients that may speak early.
+    pub(super) fn speak(
+        &mut self,
+        incoming: &mut Vec<u8>,
+        plain: &mut Held,
+        sealed: &mut Held,
+        said: &mut Cursor<'_, '_>,
+    ) -> Result<Progress, Error> {
         match self {
-            Self::Server(server) => advance(server, incoming, plain, sealed),
-            Self::Client(client) => advance(client, incoming, plain, sealed),
+            Self::Server(server) => advance(server, incoming, plain, sealed, said),
+            Self::Client(client) => advance(client, incoming, plain, sealed, said),
         }
     }
 
@@ -145,6 +161,7 @@ fn half(next: Result<(u64, ConnectionTrafficSecrets), Error>) -> Option<Half> {
 trait End {
     type Data;
     fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
+    fn is_handshaking(&self) -> bool;
     /// Takes bytes that came early; how many bytes of the input they leave to be discarded.
     fn early(state: ReadEarlyData<'_, '_, Self::Data>, plain: &mut Held) -> Result<usize, Error>;
 }
@@ -153,6 +170,9 @@ impl End for UnbufferedServerConnection {
     type Data = ServerConnectionData;
     fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.process_tls_records(incoming)
+    }
+    fn is_handshaking(&self) -> bool {
+        (**self).is_handshaking()
     }
     fn early(mut state: ReadEarlyData<'_, '_, Self::Data>, plain: &mut Held) -> Result<usize, Error> {
         let mut discard = 0;
@@ -170,6 +190,9 @@ impl End for UnbufferedClientConnection {
     fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.process_tls_records(incoming)
     }
+    fn is_handshaking(&self) -> bool {
+        (**self).is_handshaking()
+    }
     fn early(_: ReadEarlyData<'_, '_, Self::Data>, _: &mut Held) -> Result<usize, Error> {
         // A server has no way to speak early.
         Err(Error::General("early data of a server".into()))
@@ -181,7 +204,9 @@ fn advance<E: End>(
     incoming: &mut Vec<u8>,
     plain: &mut Held,
     sealed: &mut Held,
+    said: &mut Cursor<'_, '_>,
 ) -> Result<Progress, Error> {
+    let mut ended = false;
     loop {
         let UnbufferedStatus { mut discard, state, .. } = end.process(incoming);
         let progress = match state {
@@ -210,22 +235,35 @@ fn advance<E: End>(
                 None
             }
             Ok(ConnectionState::BlockedHandshake) => Some(Progress::NeedsInput),
-            Ok(ConnectionState::WriteTraffic(_)) => Some(Progress::Complete),
+            Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                say(&mut traffic, sealed, said)?;
+                Some(Progress::Complete { ended })
+            }
+            // Only a session that stands is ended in order; what it was told may be answered.
+            Ok(ConnectionState::PeerClosed) if !ended => {
+                ended = true;
+                None
+            }
             Ok(_) => Some(Progress::Closed),
         };
         incoming.drain(..discard);
-        if let Some(progress) = progress {
-            return Ok(progress);
+        match progress {
+            None => {}
+            // We may speak, and the client's Finished has yet to come.
+            Some(Progress::Complete { .. }) if end.is_handshaking() => return Ok(Progress::NeedsInput),
+            Some(progress) => return Ok(progress),
         }
     }
 }
 
-/// Takes out the alert that follows an error. The input is the same: rustls remembers places in it.
+/// Takes out the alert that follows an error. The input is the same: rustls remembers places in it. Behind the alert nothing is asked
+/// any more, as rustls would look at the input again, and at what is wrong with it.
 fn say_alert<E: End>(end: &mut E, incoming: &mut [u8], sealed: &mut Held) {
     loop {
         match end.process(incoming).state {
             Ok(ConnectionState::EncodeTlsData(mut message)) => {
-                if encode(&mut message, sealed).is_err() {
+                let before = sealed.rest().len();
+                if encode(&mut message, sealed).is_err() || is_alert(&sealed.rest()[before..]) {
                     return;
                 }
             }
@@ -233,6 +271,30 @@ fn say_alert<E: End>(end: &mut E, incoming: &mut [u8], sealed: &mut Held) {
             _ => return,
         }
     }
+}
+
+/// Whether a record of ours is an alert. A sealed one of TLS 1.3 is known by its length: two bytes, their kind, and a tag.
+fn is_alert(record: &[u8]) -> bool {
+    matches!(record, [21, ..] | [23, _, _, 0, 19, ..])
+}
+
+/// Seals what the application says.
+fn say<D>(
+    traffic: &mut WriteTraffic<'_, D>,
+    sealed: &mut Held,
+    said: &mut Cursor<'_, '_>,
+) -> Result<(), Error> {
+    while said.left() > 0 {
+        let mut data = vec![0; said.left().min(DATA_BYTES_MAX)];
+        said.copy_into(&mut data);
+        let room = data.len() + OVERHEAD_BYTES_MAX;
+        let written = traffic.encrypt(&data, sealed.room_for(room));
+        match written {
+            Ok(written) => sealed.take_back(room - written),
+            Err(error) => return Err(Error::General(error.to_string())),
+        }
+    }
+    Ok(())
 }
 
 fn encode<D>(message: &mut EncodeTlsData<'_, D>, sealed: &mut Held) -> Result<(), Error> {

@@ -5,7 +5,7 @@ use rustls::{CipherSuite, ProtocolVersion};
 
 use super::{handshake::Handshake, terms::take_last};
 
-/// What is known of a client's TLS session. Complete once the handshake is over.
+/// What is known of a client's TLS session. Complete once the handshake is over, or the client has spoken early.
 #[derive(Debug, Default)]
 pub(crate) struct TlsInfo {
     /// The version that was agreed on; none before that.
@@ -54,7 +54,7 @@ impl TlsInfo {
         }
     }
 
-    /// Notes what the handshake agreed on.
+    /// Notes what the handshake agreed on: we said so, even if the client has yet to say its part.
     pub(super) fn complete(&mut self, handshake: &Handshake) {
         if let Some((version, suite)) = handshake.agreed() {
             self.version = match version {

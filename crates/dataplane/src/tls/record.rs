@@ -306,7 +306,7 @@ impl<'p, 'b> Cursor<'p, 'b> {
     }
 
     /// Fills `out` with the next bytes.
-    fn copy_into(&mut self, mut out: &mut [u8]) {
+    pub(super) fn copy_into(&mut self, mut out: &mut [u8]) {
         while !out.is_empty() {
             self.skip_empty();
             let Some(piece) = self.pieces.first() else { return };

@@ -5,7 +5,9 @@
 //!
 //! The handshake is part of the session: reading and waiting for writability carry it on, writing takes nothing before its end.
 //! (So a connection to a member is used as a plain one is.) A fault of the peer is told to it by an alert, and every later call
-//! fails. The end of what the peer says is its close_notify or the end of its stream: HTTP has lengths of its own, and clients
+//! fails. With a client that may speak early, there are words both ways before its end: [`TlsStream::is_early`].
+//!
+//! The end of what the peer says is its close_notify or the end of its stream: HTTP has lengths of its own, and clients
 //! that leave without a word are many.
 //!
 //! Source: RFC 8446 sections 4.6, 5 and 6; RFC 5246 section 7.2.
@@ -43,6 +45,8 @@ pub(crate) struct TlsStream {
     /// The peer has said all.
     ended: bool,
     finish: Finish,
+    /// See [`TlsStream::is_early`].
+    early: bool,
     /// Records without data in a row.
     empty: u8,
     /// Filled during the handshake, if it is wanted.
@@ -64,6 +68,8 @@ enum Phase {
 enum Finish {
     /// There is more to say.
     No,
+    /// It is to be said when the handshake is over.
+    Wanted,
     /// close_notify is sealed; the stream's end follows when it is gone.
     Sealed,
     /// It was said, or shall not be.
@@ -100,6 +106,7 @@ impl TlsStream {
             sealed: Held::default(),
             ended: false,
             finish: Finish::No,
+            early: false,
             empty: 0,
             info: None,
             client: None,
@@ -124,8 +131,30 @@ impl TlsStream {
         }
     }
 
+    /// Carries the handshake with a client on. Ready when it is over, or when the client has spoken early: it is then answered, and
+    /// the handshake goes on with reading.
+    pub(super) fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let made = self.poll_handshake(cx);
+        if let (Poll::Pending, Phase::Handshake(handshake)) = (&made, &self.phase)
+            && !self.plain.is_empty()
+        {
+            if let Some(info) = &mut self.info {
+                info.complete(handshake);
+            }
+            self.early = true;
+            return Poll::Ready(Ok(()));
+        }
+        made
+    }
+
+    /// Whether the client spoke before its part of the handshake came: somebody may only be repeating what it once said (RFC 8446
+    /// section 8). Stays so when the handshake fails.
+    pub(crate) fn is_early(&self) -> bool {
+        self.early
+    }
+
     /// Carries the handshake on. Ready when it is over.
-    pub(super) fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let Phase::Handshake(handshake) = &mut self.phase else {
                 return Poll::Ready(self.standing());
@@ -144,7 +173,8 @@ impl TlsStream {
                     self.phase = Phase::Broken(None);
                     return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
                 }
-                Ok(Progress::Complete) => {
+                Ok(Progress::Complete { ended }) => {
+                    self.ended = ended;
                     self.establish()?;
                     self.flush()?;
                     return Poll::Ready(Ok(()));
@@ -174,8 +204,13 @@ impl TlsStream {
         }
         let keys = handshake.finish().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         self.phase = Phase::Open(Box::new(keys));
+        self.early = false;
         if self.incoming.is_empty() {
             self.incoming = Vec::new();
+        }
+        if self.finish == Finish::Wanted {
+            self.finish = Finish::No;
+            self.finish();
         }
         Ok(())
     }
@@ -424,8 +459,11 @@ impl TlsStream {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         self.flush()?;
-        if matches!(self.phase, Phase::Handshake(_)) || !self.sealed.is_empty() {
+        if !self.sealed.is_empty() {
             return Ok(0);
+        }
+        if let Phase::Handshake(_) = &self.phase {
+            return if self.early { self.write_early(pieces) } else { Ok(0) };
         }
         let scratch = self.scratch.clone();
         let mut out = scratch.outgoing();
@@ -465,10 +503,39 @@ impl TlsStream {
         Ok(cursor.taken())
     }
 
+    /// Writes before the client's part of the handshake came.
+    fn write_early(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        let Phase::Handshake(handshake) = &mut self.phase else { return Ok(0) };
+        let mut said = Cursor::new(pieces);
+        let spoken = handshake.speak(&mut self.incoming, &mut self.plain, &mut self.sealed, &mut said);
+        match spoken {
+            Ok(Progress::NeedsInput) => {}
+            Ok(Progress::Complete { ended }) => {
+                self.ended = ended;
+                self.establish()?;
+            }
+            Ok(Progress::Closed) => return Err(self.break_off(io::ErrorKind::BrokenPipe.into())),
+            Err(error) => return Err(self.break_off(io::Error::new(io::ErrorKind::InvalidData, error))),
+        }
+        self.flush()?;
+        Ok(said.taken())
+    }
+
+    /// A handshake cannot go on; the peer is told what is sealed.
+    fn break_off(&mut self, error: io::Error) -> io::Error {
+        self.phase = Phase::Broken(None);
+        // Whether the peer hears it changes nothing.
+        let _unsent = self.flush();
+        error
+    }
+
     /// See [`crate::stream::Stream::poll_writable`].
     pub(crate) fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if let Phase::Handshake(_) = &self.phase {
-            ready!(self.poll_handshake(cx))?;
+            let over = self.poll_handshake(cx)?;
+            if over.is_pending() && !self.early {
+                return Poll::Pending;
+            }
         }
         self.poll_flush(cx)
     }
@@ -524,6 +591,11 @@ impl TlsStream {
 
     /// See [`crate::stream::Stream::finish`].
     pub(crate) fn finish(&mut self) {
+        if self.finish == Finish::No && self.early && matches!(self.phase, Phase::Handshake(_)) {
+            // Closing now, the client's part still to come, would reset the connection, and what we said might be lost.
+            self.finish = Finish::Wanted;
+            return;
+        }
         if self.finish == Finish::No {
             self.finish = Finish::Sealed;
             // A session that never stood has nothing to close but its socket.

@@ -20,6 +20,7 @@ use super::{
     info::{Alpn, SUITES},
     offer::ModernOffer,
     openssl::Fallback,
+    sessions::Sessions,
 };
 
 /// What a listener agrees to.
@@ -30,8 +31,16 @@ pub(crate) struct Terms {
     /// For clients that are none of these; none: the policy admits no others.
     pub(super) fallback: Option<Fallback>,
     /// What sessions are resumed by: kept as long as it is safe, so that a change does not cost every client a full handshake.
+    resumption: Resumption,
+}
+
+/// What sessions are resumed by.
+#[derive(Clone)]
+enum Resumption {
     /// Keys of the tickets that clients keep; they change every six hours.
-    tickets: Arc<dyn ProducesTickets>,
+    Tickets(Arc<dyn ProducesTickets>),
+    /// Sessions that are kept here and taken once, so that clients may speak early.
+    Early(Arc<Sessions>),
 }
 
 /// rustls' part of the terms.
@@ -83,29 +92,42 @@ impl Terms {
         plan: &Arc<TlsPlan>,
         former: Option<&Self>,
     ) -> Result<Arc<Self>, TermsFault> {
-        let tickets = match former {
-            // A ticket proves that its client was verified: it counts only where the same clients are let in.
-            Some(former) if former.plan.client_ca == plan.client_ca => former.tickets.clone(),
-            Some(_) | None => aws_lc_rs::Ticketer::new().map_err(TermsFault::Setup)?,
+        // A session proves that its client was verified: it counts only where the same clients are let in.
+        let former = former.filter(|former| former.plan.client_ca == plan.client_ca);
+        let resumption = match (takes_early_data(plan), former.map(|former| &former.resumption)) {
+            (true, Some(Resumption::Early(sessions))) => Resumption::Early(sessions.clone()),
+            (true, _) => Resumption::Early(Arc::default()),
+            (false, Some(Resumption::Tickets(tickets))) => Resumption::Tickets(tickets.clone()),
+            (false, _) => Resumption::Tickets(aws_lc_rs::Ticketer::new().map_err(TermsFault::Setup)?),
         };
         let shown: Result<Vec<_>, _> = plan.certificates.iter().map(|one| certificates.show(one)).collect();
         // What rustls cannot show, OpenSSL may.
         let fallback = Fallback::new(plan, shown.as_deref().unwrap_or_default());
-        let modern = modern(plan, shown, &tickets)?;
+        let modern = modern(plan, shown, &resumption)?;
         match (&modern, &fallback) {
             (Some(_), _) => {}
             (None, Some(fallback)) => fallback.prepare()?,
             (None, None) => return Err(TermsFault::Nothing),
         }
-        Ok(Arc::new(Self { plan: plan.clone(), modern, fallback, tickets }))
+        Ok(Arc::new(Self { plan: plan.clone(), modern, fallback, resumption }))
     }
 }
+
+/// Whether clients may speak before the handshake is over. Never where nothing is known of what may be said twice, and never where
+/// they have to show a certificate: what came early would be taken from whoever holds the session, before that client said anything
+/// of its own.
+fn takes_early_data(plan: &TlsPlan) -> bool {
+    plan.early_data && plan.http && plan.client_ca.is_none()
+}
+
+/// How much a client may say early. It is promised by each ticket, and counted in sealed bytes where the ticket then does not count.
+const EARLY_DATA_BYTES_MAX: u32 = 16 * 1024;
 
 /// rustls' part of the terms; none when the policy allows nothing that it agrees to.
 fn modern(
     plan: &Arc<TlsPlan>,
     shown: Result<Vec<Arc<ShownCertificate>>, TermsFault>,
-    tickets: &Arc<dyn ProducesTickets>,
+    resumption: &Resumption,
 ) -> Result<Option<Modern>, TermsFault> {
     let all = aws_lc_rs::default_provider();
     let suites: Vec<_> = plan
@@ -159,8 +181,18 @@ fn modern(
         (false, _) => &[],
     };
     config.alpn_protocols = offered.iter().map(|alpn| alpn.as_str().as_bytes().to_vec()).collect();
-    config.ticketer = tickets.clone();
-    config.session_storage = Arc::new(NoServerSessionStorage {});
+    match resumption {
+        Resumption::Tickets(tickets) => {
+            config.ticketer = tickets.clone();
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+        }
+        Resumption::Early(sessions) => {
+            config.session_storage = sessions.clone();
+            config.max_early_data_size = EARLY_DATA_BYTES_MAX;
+            // What was asked early is answered before the client's Finished.
+            config.send_half_rtt_data = true;
+        }
+    }
     Ok(Some(Modern { config: Arc::new(config), offer }))
 }
 

@@ -22,7 +22,7 @@ use crate::{
         BODY_BYTES_MAX,
         answer::{Own, Reply, RouterCode},
         connection::Connection,
-        cors,
+        cors, early,
         flow::{Fault, Flow, keep},
         mirror,
         policy::{self, By, Way},
@@ -295,6 +295,10 @@ fn write_head(
     }
     let connection_wanted = head.upgrade().map_or(UpstreamConnection::KeepAlive, UpstreamConnection::Upgrade);
     let mut drop_names: Vec<&[u8]> = inserted.drop_names.iter().map(|name| &**name).collect();
+    if connection.client.is_early() {
+        lines.push(early::FIELD, early::VALUE)?;
+        drop_names.push(early::FIELD);
+    }
     let Some(by) = by else {
         let edits = Edits { drop, drop_names: &drop_names, append: &lines };
         let how = RequestOut { host_default, host: None, target: None, connection: connection_wanted, edits };
