@@ -2,5 +2,6 @@
 
 Nothing here knows how the product is built inside. `fulcrum.py` starts the binary, `config.py` writes its configuration
 file, `sdk.py` and `api.py` talk to its API, `stage.py` sets up load balancers, `members.py` are the servers behind them,
-`http1.py` is a client that can send anything, `load.py` keeps requests coming, `wait.py` waits for conditions.
+`http1.py` is a client that can send anything, `frames.py` and `conformance.py` speak HTTP/2 frame by frame, `load.py` keeps
+requests coming, `wait.py` waits for conditions.
 """

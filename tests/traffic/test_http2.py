@@ -1,4 +1,4 @@
-"""HTTP/2 to clients, HTTP/1.1 to members: what passes, and what cannot be said."""
+"""HTTP/2 to clients, HTTP/1.1 to members: what passes. What cannot be said: `test_http2_conformance`."""
 
 import contextlib
 import json
@@ -118,54 +118,6 @@ def test_own_answers_and_policies(member, stage):
         front.remove(server)
         answer = client.ask("/")
         assert (answer.status, answer.header("x-router-code")) == (404, "40000")
-
-
-# What no HTTP/1.1 request can say: each must end as 400 or a reset, and never reach the member.
-PLAIN = [(":method", "GET"), (":scheme", "https"), (":authority", "a"), (":path", "/bad")]
-UNSAYABLE = {
-    "an end of line in a value": (PLAIN, [("x", "a\r\nY: b")]),
-    "a zero in a value": (PLAIN, [("x", "a\0b")]),
-    "a capital letter": (PLAIN, [("X-Upper", "1")]),
-    "a space in a name": (PLAIN, [("x y", "1")]),
-    "a colon in a name": (PLAIN, [("x:y", "1")]),
-    "connection": (PLAIN, [("connection", "close")]),
-    "transfer-encoding": (PLAIN, [("transfer-encoding", "chunked")]),
-    "upgrade": (PLAIN, [("upgrade", "websocket")]),
-    "te": (PLAIN, [("te", "gzip")]),
-    "no path": (PLAIN[:3], []),
-    "an empty path": ([*PLAIN[:3], (":path", "")], []),
-    "a path with a space": ([*PLAIN[:3], (":path", "/bad path")], []),
-    "a path with an end of line": ([*PLAIN[:3], (":path", "/bad HTTP/1.1\r\nX: y")], []),
-    "a path that is none": ([*PLAIN[:3], (":path", "bad")], []),
-    "no method": (PLAIN[1:], []),
-    "a method with a space": ([(":method", "GET /bad"), *PLAIN[1:]], []),
-    "no scheme": ([PLAIN[0], *PLAIN[2:]], []),
-    "path twice": ([*PLAIN, (":path", "/other")], []),
-    "an unknown pseudo-header": ([*PLAIN, (":protocolx", "x")], []),
-    "a pseudo-header behind": (PLAIN[:3], [("x", "1"), (":path", "/bad")]),
-    "a status": ([*PLAIN, (":status", "200")], []),
-    "two hosts": (PLAIN, [("host", "other")]),
-    "an authority with a user": ([*PLAIN[:2], (":authority", "u@a"), PLAIN[3]], []),
-    "lengths that differ": (PLAIN, [("content-length", "1"), ("content-length", "2")]),
-    "a length without a body": (PLAIN, [("content-length", "5")]),
-}
-
-
-@pytest.mark.parametrize("why", UNSAYABLE)
-def test_what_http11_cannot_say_is_refused(front, why):
-    pseudo, headers = UNSAYABLE[why]
-    with Http2(front.where) as client:
-        assert client.status(client.request(pseudo=pseudo, headers=headers)) in (400, "reset")
-    with Http2(front.where) as client:
-        assert json.loads(client.ask("/request").body)["target"] == "/request", "others are served"
-        assert client.ask("/x").status == 200
-
-
-def test_bodies_that_are_not_as_long_as_said(client, front):
-    stream = client.request("/sink", method="POST", end=False, headers=[("content-length", "5")])
-    client.send(stream, b"123456789")
-    assert client.status(stream) in (400, "reset")
-    assert client.ask("/").status == 200 if not client.closed else True
 
 
 def test_settings_say_what_is_allowed(client):

@@ -7,7 +7,6 @@ import hpack
 import pytest
 
 from harness.http2 import Http2, frame
-from harness.tls import REFUSALS, Secure, context
 
 REQUEST = [(":method", "GET"), (":scheme", "https"), (":authority", "a"), (":path", "/abuse")]
 ENOUGH = 1_000_000  # frames: whoever takes as many takes any number; fewer may lie in the sockets between
@@ -141,17 +140,3 @@ def test_windows_that_stay_shut_hold_nobody_up(front, fulcrum):
     finally:
         for client in stalled:
             client.close()
-
-
-@pytest.mark.parametrize("data", [
-    b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff" * 300,
-    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(0, 1, b"x"),
-    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0) + frame(1, 2, b"\x82", flags=5),
-    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0) + frame(1, 1, b"\xff\xff\xff\xff\xff\xff\xff", flags=5),
-])
-def test_what_is_no_http2_ends_the_connection(front, data):
-    with Secure(front.where, context=context(alpn=["h2"])) as client:
-        with contextlib.suppress(*REFUSALS):
-            client.send(data)
-            client.rest()

@@ -6,7 +6,8 @@
 //! itself, which ends behind it, no byte of one can be taken for another's.
 //!
 //! - Back-pressure goes from end to end by the windows of HTTP/2: see [`incoming`] and [`outgoing`].
-//! - Frames are the h2 crate's; floods that it lets pass are [`guard`]'s.
+//! - Frames are the h2 crate's. What a client may not say is found before, by `wire::h2`; floods that nobody else minds are
+//!   [`guard`]'s; [`transport`] shows both what goes by.
 //! - WebSocket (RFC 8441) becomes an upgrade with a key of ours.
 //!
 //! What it does not do: server push, priorities, cleartext HTTP/2 for clients.

@@ -201,17 +201,17 @@ impl Life {
         }
     }
 
-    /// Floods, drain, deadlines. False: the connection is to be dropped.
+    /// Misdeeds, drain, deadlines. False: the connection is to be dropped.
     fn look_after(&mut self, cx: &mut Context<'_>) -> bool {
         let session = &*self.session;
         let worker = &*session.door.worker;
         if self.state != State::Ending
-            && let Some(flood) = session.socket.flood()
+            && let Some(misdeed) = session.socket.misdeed()
         {
-            tracing::debug!(client = %session.peer, ?flood, "a flood of frames ends a connection");
+            tracing::debug!(client = %session.peer, why = %misdeed, "what a client sent ends its connection");
             self.state = State::Ending;
             self.seat.expire_after(LAST_WORDS);
-            self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+            self.connection.abrupt_shutdown(misdeed.reason());
             cx.waker().wake_by_ref();
             return true;
         }

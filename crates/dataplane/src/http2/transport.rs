@@ -1,6 +1,7 @@
 //! A connection below HTTP/2: a [`Stream`] as the h2 crate wants it.
 //!
 //! What the crate writes is gathered, and goes out once a turn: many frames in one call to the system, or in one record of TLS.
+//! What a client says goes by a [`Watch`] first, so that the crate sees no frame that it would take, or name, wrongly.
 
 use std::{
     cell::{Cell, RefCell},
@@ -12,6 +13,9 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use h2::Reason;
+use wire::h2::{Fault, Referee};
+
 use super::guard::{Flood, Guard};
 use crate::{buffer::Pending, stream::Stream, worker::Worker};
 
@@ -20,11 +24,30 @@ pub(super) struct Socket {
     worker: Rc<Worker>,
     stream: RefCell<Stream>,
     pending: RefCell<Pending>,
-    guard: Option<RefCell<Guard>>,
+    watch: Option<RefCell<Watch>>,
     /// Bytes went out since this was asked last.
     moved: Cell<bool>,
     /// Bytes that were read for nobody.
     dropped: Cell<usize>,
+}
+
+/// Looks at all that goes between a client and the h2 crate.
+struct Watch {
+    referee: Referee,
+    guard: Guard,
+    fault: Option<Fault>,
+    /// What the h2 crate is to be given and had no room for.
+    held: Vec<u8>,
+    held_at: usize,
+}
+
+/// Why a connection has to end.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+pub(super) enum Misdeed {
+    #[error(transparent)]
+    Fault(Fault),
+    #[error("too many frames that bring nothing about: {0:?}")]
+    Flood(Flood),
 }
 
 /// So many bytes are gathered before they go out.
@@ -37,14 +60,14 @@ const DROPPED_BYTES_MAX: usize = 1 << 20;
 const PIECES_MAX: usize = 8;
 
 impl Socket {
-    /// `guarded`: what comes is counted, see [`Guard`].
-    pub(super) fn new(worker: Rc<Worker>, stream: Stream, guarded: bool) -> Rc<Self> {
-        let guard = guarded.then(|| RefCell::new(Guard::new(worker.table.now())));
+    /// `watched`: it is a client's, see [`Watch`].
+    pub(super) fn new(worker: Rc<Worker>, stream: Stream, watched: bool) -> Rc<Self> {
+        let watch = watched.then(|| RefCell::new(Watch::new(worker.table.now())));
         Rc::new(Self {
             worker,
             stream: RefCell::new(stream),
             pending: RefCell::default(),
-            guard,
+            watch,
             moved: Cell::new(false),
             dropped: Cell::new(0),
         })
@@ -81,12 +104,12 @@ impl Socket {
 
     /// Whether a request or data moved since this was asked last.
     pub(super) fn take_worked(&self) -> bool {
-        self.guard.as_ref().is_some_and(|guard| guard.borrow_mut().take_worked())
+        self.watch.as_ref().is_some_and(|watch| watch.borrow_mut().guard.take_worked())
     }
 
-    /// What there was too much of.
-    pub(super) fn flood(&self) -> Option<Flood> {
-        self.guard.as_ref().and_then(|guard| guard.borrow().flood())
+    /// Why the connection has to end.
+    pub(super) fn misdeed(&self) -> Option<Misdeed> {
+        self.watch.as_ref().and_then(|watch| watch.borrow().misdeed())
     }
 
     /// Says that nothing more comes.
@@ -137,11 +160,11 @@ impl Socket {
                 }
             }
         };
-        if let Some(guard) = &self.guard {
-            let (mut guard, mut left) = (guard.borrow_mut(), taken);
+        if let Some(watch) = &self.watch {
+            let (mut watch, mut left) = (watch.borrow_mut(), taken);
             for piece in pieces {
                 let length = left.min(piece.len());
-                guard.sent(self.worker.table.now(), &piece[..length]);
+                watch.sent(self.worker.table.now(), &piece[..length]);
                 left -= length;
             }
         }
@@ -159,24 +182,88 @@ impl AsyncRead for Transport {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let socket = &*self.0;
-        if socket.flood().is_some() {
-            // The connection's task ends it; what still comes is not looked at.
-            return Poll::Pending;
-        }
-        let mut scratch = socket.worker.buffers.scratch.borrow_mut();
-        let length = buffer.remaining().min(scratch.len());
-        let read = socket.stream.borrow_mut().poll_read(cx, &mut scratch[..length]);
-        let bytes = ready!(read)?;
-        if let Some(guard) = &socket.guard {
-            let mut guard = guard.borrow_mut();
-            guard.received(socket.worker.table.now(), &scratch[..bytes]);
-            if guard.flood().is_some() {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+        loop {
+            if let Some(watch) = &socket.watch {
+                let watch = &mut *watch.borrow_mut();
+                if watch.give_held(buffer) {
+                    return Poll::Ready(Ok(()));
+                }
+                if watch.misdeed().is_some() {
+                    // The connection's task ends it in this same turn; what still comes is not looked at.
+                    return Poll::Pending;
+                }
+            }
+            let mut scratch = socket.worker.buffers.scratch.borrow_mut();
+            let length = buffer.remaining().min(scratch.len());
+            let read = socket.stream.borrow_mut().poll_read(cx, &mut scratch[..length]);
+            let bytes = ready!(read)?;
+            match &socket.watch {
+                Some(watch) if bytes > 0 => {
+                    let before = buffer.filled().len();
+                    watch.borrow_mut().received(socket.worker.table.now(), &scratch[..bytes], buffer);
+                    // What is held until more of it comes is not the end.
+                    if buffer.filled().len() > before {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                _ => {
+                    buffer.put_slice(&scratch[..bytes]);
+                    return Poll::Ready(Ok(()));
+                }
             }
         }
-        buffer.put_slice(&scratch[..bytes]);
-        Poll::Ready(Ok(()))
+    }
+}
+
+impl Watch {
+    fn new(now: u32) -> Self {
+        Self { referee: Referee::new(), guard: Guard::new(now), fault: None, held: Vec::new(), held_at: 0 }
+    }
+
+    fn misdeed(&self) -> Option<Misdeed> {
+        self.fault.map(Misdeed::Fault).or(self.guard.flood().map(Misdeed::Flood))
+    }
+
+    /// Looks at what came, and puts what the h2 crate may see into `buffer`, or holds it.
+    fn received(&mut self, now: u32, bytes: &[u8], buffer: &mut ReadBuf<'_>) {
+        let (guard, held) = (&mut self.guard, &mut self.held);
+        let judged = self.referee.received(
+            bytes,
+            |frame| guard.received(now, &frame),
+            |bytes| {
+                let room = if held.is_empty() { bytes.len().min(buffer.remaining()) } else { 0 };
+                buffer.put_slice(&bytes[..room]);
+                held.extend_from_slice(&bytes[room..]);
+            },
+        );
+        self.fault = judged.err();
+    }
+
+    fn sent(&mut self, now: u32, bytes: &[u8]) {
+        let guard = &mut self.guard;
+        self.referee.sent(bytes, |frame| guard.sent(now, &frame));
+    }
+
+    /// Gives what is held; whether there was something.
+    fn give_held(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
+        let held = &self.held[self.held_at..];
+        let length = held.len().min(buffer.remaining());
+        buffer.put_slice(&held[..length]);
+        self.held_at += length;
+        if self.held_at == self.held.len() {
+            (self.held, self.held_at) = (Vec::new(), 0);
+        }
+        length > 0
+    }
+}
+
+impl Misdeed {
+    /// What the client is told.
+    pub(super) fn reason(self) -> Reason {
+        match self {
+            Self::Fault(fault) => fault.code().into(),
+            Self::Flood(_) => Reason::ENHANCE_YOUR_CALM,
+        }
     }
 }
 
