@@ -7,6 +7,8 @@ from harness.conformance import StuckMember, run
 from harness.stage import Stage
 
 CASES = [*connection.CASES, *frames.CASES, *messages.CASES, *compression.CASES]
+# What exceeds a window has to come faster than the sockets' buffers on the way to the member take it, which pieces do not.
+RUNS = [(case, pieces) for case in CASES for pieces in (False, True) if not (pieces and "beyond" in str(case))]
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +26,6 @@ def test_the_suite_is_whole():
     assert len(CASES) >= 146 and len({str(one) for one in CASES}) == len(CASES), "every case has a name of its own"
 
 
-@pytest.mark.parametrize("pieces", [False, True], ids=["whole", "in pieces"])
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case, pieces", RUNS, ids=[f"{case}-{'in pieces' if pieces else 'whole'}" for case, pieces in RUNS])
 def test_conforms(front, case, pieces):
     run(front.where, case, pieces=pieces)

@@ -1,5 +1,6 @@
 """TLS listeners: TLS ends at the load balancer, what is inside is relayed as it is (behaviour/features.md section 2)."""
 
+import contextlib
 import ssl
 import struct
 
@@ -74,8 +75,9 @@ def test_plain_bytes_on_the_port_are_no_session(member, offload):
     front = offload([server])
     for bytes_ in (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"\x00" * 64):
         with Connection(front.where) as client:
-            client.send(bytes_)
-            assert client.is_closed()
+            # An alert may come before the end, and the end may be a reset.
+            with contextlib.suppress(ConnectionResetError):
+                assert bytes_ not in client.send(bytes_).rest()
     assert server.connections == 0
 
 
