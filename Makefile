@@ -7,7 +7,7 @@ FUZZ_SECONDS ?= 60
 PYTEST ?= tests
 # Which scenarios are measured, and with which options.
 BENCH ?= h1-small h1-64k h1-1m h1-post h1-chunked h1-conn h1-rate h1-log rules-10k tcp-small tcp-1m tcp-conn \
-  tls-small tls-1m tls-hs-ecdsa tls-hs-rsa h2-small h2-64k idle-http idle-tls start-5k
+  tls-small tls-1m tls-hs-ecdsa tls-hs-rsa tls-resumed h2-small h2-64k idle-http idle-tls start-5k
 
 .DEFAULT_GOAL := help
 .PHONY: help run check test fmt clippy docs unit fuzz release pytest bench clean
