@@ -6,6 +6,7 @@ import socket
 import struct
 
 import pytest
+from websockets.sync.client import connect
 
 from harness import tls
 from harness.http2 import Http2
@@ -100,8 +101,9 @@ def test_own_answers_and_clients_that_leave(fulcrum, member, stage):
     eventually(lambda: server.count("/gate"), what="the member has it")
     client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
-    server.gate.set()
+    # The member still works, and need not answer for it.
     assert log.wait(1)[0]["status"] == "499"
+    server.gate.set()
     lb = stage.load_balancer()
     empty = stage.front(load_balancer=lb)
     other = Log(fulcrum, stage, lb)
@@ -170,3 +172,19 @@ def test_tls_and_http2_have_their_fields(fulcrum, member, stage):
     one, two = log.wait(2)
     assert [one[name] for name in ("scheme", "protocol", "ssl_protocol", "ssl_cipher", "sni")] == ["https", "HTTP/1.1", "TLSv1.2", suite, tls.SITE]
     assert (two["scheme"], two["protocol"], two["uri"].partition("/")[2], two["sni"]) == ("https", "HTTP/2.0", "two", tls.SITE)
+
+
+def test_a_websockets_line_comes_at_its_end_with_its_bytes(fulcrum, member, stage):
+    lb = stage.load_balancer()
+    log = Log(fulcrum, stage, lb)
+    front = stage.front([member("ws")], load_balancer=lb)
+    with connect(f"ws://{front.url}/ws", proxy=None) as client:
+        for _ in range(10):
+            client.send(b"x" * 1000)
+            assert client.recv(timeout=10) == b"x" * 1000
+        assert log.lines() == []
+    got = log.wait(1)[0]
+    assert got["status"] == "101"
+    # Each message has a frame's head of 4 bytes, the client's 4 more for its mask; the closing handshake is small.
+    sent, received = int(got["body_bytes_sent"]), int(got["request_length"]) - int(got["request_header_length"])
+    assert 10 * 1004 <= sent < 10 * 1004 + 100 and 10 * 1008 <= received < 10 * 1008 + 100

@@ -16,7 +16,7 @@ use wire::proxy_protocol::{ClientCertificate, Endpoints, Extensions, Origin, Tls
 use crate::{
     acceptor::Door,
     io,
-    relay::{Counts, Ended, Relay, Way},
+    relay::{Counts, Ended, Passed, Relay, Way},
     service::Service,
     stream::Stream,
     table::Seat,
@@ -104,6 +104,7 @@ impl Link {
             down: Way::default(),
             connecting: true,
         };
+            passed: Passed::default(),
         Some(Self {
             door,
             service,

@@ -28,7 +28,7 @@ const BULK_BYTES_MIN: usize = 16 * 1024;
 const BULK_CREDIT: u8 = 4;
 
 /// What one direction may move before other connections get their turn.
-const TURN_BYTES: usize = 2 * 1024 * 1024;
+const TURN_BYTES: u64 = 2 * 1024 * 1024;
 
 /// A client and a member joined together.
 pub(crate) struct Relay {
@@ -39,6 +39,16 @@ pub(crate) struct Relay {
     pub(crate) down: Way,
     /// The connection to the member was begun, and nothing shows yet that it stands.
     pub(crate) connecting: bool,
+    pub(crate) passed: Passed,
+}
+
+/// Bytes that went through a relay: taken by the other side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Passed {
+    /// From the client to the member.
+    pub(crate) up: u64,
+    /// From the member to the client.
+    pub(crate) down: u64,
 }
 
 /// How a relay ended. All but [`Ended::Complete`] call for [`Relay::reset`].
@@ -77,31 +87,40 @@ impl Relay {
         let worker = &*self.worker;
         let connecting = &mut self.connecting;
         let others_done = self.down.state == State::Done;
-        let up = self.up.poll(worker, cx, &mut self.client, &mut self.member, others_done, connecting);
+        let mut moved = Passed::default();
+        let up = self.up.poll(
+            worker,
+            cx,
+            &mut self.client,
+            &mut self.member,
+            others_done,
+            connecting,
+            &mut moved.up,
+        );
         let others_done = self.up.state == State::Done;
-        let down = self.down.poll(worker, cx, &mut self.member, &mut self.client, others_done, &mut false);
-        if matches!(down, Ok(bytes) if bytes > 0) || self.down.state != State::Open {
+        let down = self.down.poll(
+            worker,
+            cx,
+            &mut self.member,
+            &mut self.client,
+            others_done,
+            &mut false,
+            &mut moved.down,
+        );
+        if moved.down > 0 || self.down.state != State::Open {
             self.connecting = false;
         }
-        let (mut moved, mut broken) = (false, None);
-        match up {
-            Ok(bytes) => {
-                moved |= bytes > 0;
-                counts.from_client.add(bytes);
-                counts.to_member.add(bytes);
-            }
-            Err(Side::From) => broken = Some(Ended::ClientBroke),
-            Err(Side::To) => broken = Some(Ended::MemberBroke),
-        }
-        match down {
-            Ok(bytes) => {
-                moved |= bytes > 0;
-                counts.from_member.add(bytes);
-                counts.to_client.add(bytes);
-            }
-            Err(Side::From) => broken = Some(Ended::MemberBroke),
-            Err(Side::To) => broken = broken.or(Some(Ended::ClientBroke)),
-        }
+        counts.from_client.add(moved.up);
+        counts.to_member.add(moved.up);
+        counts.from_member.add(moved.down);
+        counts.to_client.add(moved.down);
+        self.passed.up += moved.up;
+        self.passed.down += moved.down;
+        let broken = match (up, down) {
+            (Ok(()), Ok(())) => None,
+            (_, Err(Side::From)) | (Err(Side::To), _) => Some(Ended::MemberBroke),
+            (Err(Side::From), _) | (Ok(()), Err(Side::To)) => Some(Ended::ClientBroke),
+        };
         if let Some(ended) = broken {
             return Poll::Ready(ended);
         }
@@ -111,7 +130,7 @@ impl Relay {
         if stopped {
             return Poll::Ready(Ended::Stopped);
         }
-        if moved {
+        if moved != Passed::default() {
             seat.expire_after(idle);
         } else if seat.expired() {
             return Poll::Ready(Ended::Idle);
@@ -174,7 +193,11 @@ impl Way {
         Self { pending: bytes.into(), ..Self::default() }
     }
 
-    /// Moves what can be moved now, and sees to it that the task is woken when more can be.
+    /// Moves what can be moved now, and sees to it that the task is woken when more can be. `moved` gets the bytes that were taken.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the two ends and their circumstances, called from one place"
+    )]
     fn poll(
         &mut self,
         worker: &Worker,
@@ -183,31 +206,31 @@ impl Way {
         to: &mut Stream,
         others_done: bool,
         connecting: &mut bool,
-    ) -> Result<u64, Side> {
-        let mut moved = 0;
+        moved: &mut u64,
+    ) -> Result<(), Side> {
         loop {
             if self.state == State::Done {
-                return Ok(moved as u64);
+                return Ok(());
             }
-            if moved >= TURN_BYTES {
+            if *moved >= TURN_BYTES {
                 cx.waker().wake_by_ref();
-                return Ok(moved as u64);
+                return Ok(());
             }
-            if !self.flush(worker, to, &mut moved)? {
+            if !self.flush(worker, to, moved)? {
                 // Readiness was cleared by the write that was refused; a failure shows at the next write.
                 match to.poll_writable(cx) {
                     Poll::Ready(_) => continue,
-                    Poll::Pending => return Ok(moved as u64),
+                    Poll::Pending => return Ok(()),
                 }
             }
-            *connecting &= moved == 0;
+            *connecting &= *moved == 0;
             if to.poll_flush(cx).map_err(|_| Side::To)?.is_pending() {
-                return Ok(moved as u64);
+                return Ok(());
             }
             if self.state == State::Ending {
                 if *connecting && to.poll_writable(cx).is_pending() {
                     // To end a connection that is being made would be to give it up.
-                    return Ok(moved as u64);
+                    return Ok(());
                 }
                 if !others_done {
                     to.finish();
@@ -220,7 +243,7 @@ impl Way {
                 _ => Poll::Ready(Ok(false)),
             };
             let read = match read {
-                Poll::Ready(Ok(false)) => self.poll_copy(worker, cx, from, to, &mut moved, connecting),
+                Poll::Ready(Ok(false)) => self.poll_copy(worker, cx, from, to, moved, connecting),
                 Poll::Ready(Ok(true)) => Poll::Ready(Ok(())),
                 Poll::Ready(Err(side)) => Poll::Ready(Err(side)),
                 Poll::Pending => Poll::Pending,
@@ -230,16 +253,16 @@ impl Way {
                 Poll::Pending => {
                     // The source pauses: the pipe, which is empty, goes back meanwhile.
                     self.pipe = None;
-                    return Ok(moved as u64);
+                    return Ok(());
                 }
             }
         }
     }
 
     /// Writes what waits; whether nothing waits any more.
-    fn flush(&mut self, worker: &Worker, to: &mut Stream, moved: &mut usize) -> Result<bool, Side> {
+    fn flush(&mut self, worker: &Worker, to: &mut Stream, moved: &mut u64) -> Result<bool, Side> {
         if !self.pending.is_empty() {
-            *moved += self.pending.flush(&worker.buffers, to).map_err(|_| Side::To)?;
+            *moved += self.pending.flush(&worker.buffers, to).map_err(|_| Side::To)? as u64;
             if !self.pending.is_empty() {
                 return Ok(false);
             }
@@ -251,7 +274,7 @@ impl Way {
                 if written == 0 {
                     return Ok(false);
                 }
-                *moved += written;
+                *moved += written as u64;
             }
         }
         Ok(true)
@@ -299,7 +322,7 @@ impl Way {
         cx: &mut Context<'_>,
         from: &mut Stream,
         to: &mut Stream,
-        moved: &mut usize,
+        moved: &mut u64,
         connecting: &mut bool,
     ) -> Poll<Result<(), Side>> {
         let mut scratch = worker.buffers.scratch.borrow_mut();
@@ -336,7 +359,7 @@ impl Way {
             }
         };
         *connecting &= written == 0;
-        *moved += written;
+        *moved += written as u64;
         if written < bytes {
             self.pending.keep(&worker.buffers, &piece, written);
         }

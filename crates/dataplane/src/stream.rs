@@ -185,6 +185,15 @@ impl Stream {
         }
     }
 
+    /// With which status a client that was sent 101 learned that its tunnel stands; none: it was refused, as what the member agreed to
+    /// was not what the client asked for.
+    pub(crate) fn tunnel_status(&self) -> Option<u16> {
+        match self {
+            Self::Plain(_) | Self::Tls(_) | Self::Openssl(_) => Some(101),
+            Self::H2(stream) => stream.tunnel_status(),
+        }
+    }
+
     /// Whether the peer is known to want no answer any more, though nothing was read or written. A socket does not tell.
     #[inline]
     pub(crate) fn is_gone(&mut self, cx: &mut Context<'_>) -> bool {

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     acceptor::Door,
     layer4::Open,
-    relay::{self, Counts, Relay, Way},
+    relay::{self, Counts, Passed, Relay, Way},
     service::Service,
     stream::Stream,
     table::{Seat, TICK},
@@ -330,15 +330,15 @@ impl Connection {
 
     /// Relays bytes both ways after the member agreed to another protocol, which [`Tunnel`] proves.
     async fn tunnel(self, mut exchange: Box<Exchange>, _agreed: Tunnel) -> Option<Self> {
-        // Its bytes are not the request's or the answer's; the record tells of the agreement.
-        exchange.write_log(self.peer, &self.client);
+        let record = exchange.take_record();
         let Exchange { service, work, stream, early, .. } = *exchange;
-        let Self { door, client, seat, input, _open, .. } = self;
+        let Self { door, client, peer, seat, input, _open, .. } = self;
         let idle = service.plan.idle_timeout.max(response_timeout(&service));
         seat.expire_after(idle);
         let (up, down) = (Way::holding(input), Way::holding(early));
         let worker = door.worker.clone();
-        let mut relay = Relay { worker, client, member: stream, up, down, connecting: false };
+        let passed = Passed::default();
+        let mut relay = Relay { worker, client, member: stream, up, down, connecting: false, passed };
         let counts = Counts {
             from_client: &service.counters.bytes_in,
             to_client: &service.counters.bytes_out,
@@ -347,6 +347,9 @@ impl Connection {
         };
         if poll_fn(|cx| relay.poll(cx, &seat, idle, false, &counts)).await != relay::Ended::Complete {
             relay.reset();
+        }
+        if let Some(record) = record {
+            record.of_tunnel(relay.passed).write(&door, &service, peer, &relay.client);
         }
         None
     }

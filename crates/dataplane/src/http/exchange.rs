@@ -10,6 +10,7 @@ mod attempt;
 mod outcome;
 mod request;
 mod response;
+mod watch;
 
 use std::{
     rc::Rc,
@@ -64,6 +65,8 @@ pub(super) struct Exchange {
     replay: Vec<u8>,
     up: Flow,
     up_state: UpState,
+    /// The client has said all, not only of this request.
+    client_ended: bool,
     down: Flow,
     /// The beginning of a response head; behind a 101, the beginning of the tunnel.
     pub(super) early: Vec<u8>,
@@ -132,7 +135,7 @@ impl Exchange {
             if ended.is_ready() {
                 return ended;
             }
-            if connection.client.is_gone(cx) {
+            if self.poll_client_gone(cx, connection).is_ready() {
                 return Poll::Ready(self.client_gone());
             }
             if moved {
@@ -202,7 +205,7 @@ impl Exchange {
             let down = self.down.poll(worker, cx, &mut self.stream, &mut connection.client, &mut surplus);
             self.early = surplus;
             return match ready!(down) {
-                Ok(()) => self.completed(&mut connection.client),
+                Ok(()) => self.completed(connection),
                 Err(Fault::Sink) => Poll::Ready(self.client_gone()),
                 Err(Fault::Source | Fault::Malformed(_)) => {
                     tracing::debug!(member = %self.work.member().plan.address, "a response broke off");

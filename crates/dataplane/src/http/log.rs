@@ -15,7 +15,7 @@ use plan::ServicePlan;
 use telemetry::access_log::{Attempt, Record, Tls};
 use wire::h1::{HeaderId, RequestHead, Version};
 
-use crate::{acceptor::Door, service::Service, stream::Stream, target::Target};
+use crate::{acceptor::Door, relay::Passed, service::Service, stream::Stream, target::Target};
 
 /// What is remembered of a request.
 pub(super) struct Draft {
@@ -53,6 +53,26 @@ pub(super) struct Ending {
     /// Bytes sent to the client, and how many of them are the answer's head.
     pub(super) sent: u64,
     pub(super) head_sent: u64,
+}
+
+/// A record that is due when what its request became has ended.
+pub(super) struct Due {
+    pub(super) draft: Box<Draft>,
+    pub(super) ending: Ending,
+}
+
+impl Due {
+    /// With the bytes of the tunnel behind the agreement.
+    pub(super) fn of_tunnel(mut self, passed: Passed) -> Self {
+        self.draft.received += passed.up;
+        self.ending.sent += passed.down;
+        self
+    }
+
+    /// Writes it.
+    pub(super) fn write(self, door: &Door, service: &Service, peer: SocketAddr, client: &Stream) {
+        write(door, service, peer, client, self.draft, &self.ending);
+    }
 }
 
 /// Drafts of a worker that wait for another request.

@@ -63,6 +63,11 @@ impl Outgoing {
         matches!(self.phase, Phase::Head)
     }
 
+    /// Whether bytes of another protocol go out.
+    pub(super) fn is_tunnel(&self) -> bool {
+        matches!(self.phase, Phase::Tunnel)
+    }
+
     /// Where data goes, once a head went.
     pub(super) fn to(&mut self) -> Option<&mut SendStream<Bytes>> {
         self.to.as_mut()

@@ -136,6 +136,12 @@ impl H2Stream {
         }
     }
 
+    /// See [`crate::stream::Stream::tunnel_status`].
+    pub(crate) fn tunnel_status(&self) -> Option<u16> {
+        // Extended CONNECT is agreed to by 200 (RFC 8441 section 5).
+        self.outgoing.is_tunnel().then_some(200)
+    }
+
     /// Whether a begun stream to a member stands, as far as is known.
     pub(crate) fn is_connected(&self) -> bool {
         match &self.role {

@@ -29,6 +29,9 @@ use uuid::Uuid;
 
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Shorter than every time limit of [`http_plan`] and of listeners: what ends sooner was ended by a limit that the test itself set.
+pub const BEFORE_OTHER_LIMITS: Duration = Duration::from_secs(4);
+
 /// A data plane with two workers.
 pub struct Rig {
     pub dataplane: Dataplane,
@@ -368,4 +371,9 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(began.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
         thread::park_timeout(Duration::from_millis(5));
     }
+}
+
+/// Breaks a connection off: its peer gets a reset.
+pub fn reset(client: Client) {
+    socket2::SockRef::from(&client.stream).set_linger(Some(Duration::ZERO)).unwrap();
 }

@@ -9,7 +9,7 @@ use super::{Ended, Exchange, Logged};
 use crate::{
     http::{
         answer::{Own, RouterCode},
-        log::{self, Ending},
+        log::{Due, Ending},
     },
     stream::Stream,
 };
@@ -58,10 +58,17 @@ impl Exchange {
 
     /// Writes the request down, where that is wanted. To be called once, when it has ended.
     pub(in crate::http) fn write_log(&mut self, peer: SocketAddr, client: &Stream) {
-        let Some(mut draft) = self.log.take() else { return };
+        if let Some(record) = self.take_record() {
+            record.write(&self.door, &self.service, peer, client);
+        }
+    }
+
+    /// The record of the exchange so far, where one is wanted; for what goes on as something else.
+    pub(in crate::http) fn take_record(&mut self) -> Option<Due> {
+        let mut draft = self.log.take()?;
         draft.received = self.up.read;
         let Logged { sent, head_sent, status } = self.logged;
-        log::write(&self.door, &self.service, peer, client, draft, &Ending { status, sent, head_sent });
+        Some(Due { draft, ending: Ending { status, sent, head_sent } })
     }
 
     /// Counts bytes; whether any moved since the last time.

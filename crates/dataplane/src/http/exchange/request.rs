@@ -165,6 +165,7 @@ impl Exchange {
             replay,
             up,
             up_state,
+            client_ended: false,
             down: Flow::none(),
             early: Vec::new(),
             early_scan: None,

@@ -5,21 +5,18 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use telemetry::{Attempt, Outcome};
+use telemetry::{Attempt, Outcome, OwnAnswer};
 use wire::h1::{
     Body, Edits, HeaderId, HeaderSet, Parsed, ResponseHead, ResponseOut, Version, parse_response,
     write_response,
 };
 
 use super::{Ended, Exchange, UpState};
-use crate::{
-    http::{
-        coding::{self, Coding},
-        connection::Connection,
-        flow::{Fault, WINDOW_BYTES, keep},
-        sticky,
-    },
-    stream::Stream,
+use crate::http::{
+    coding::{self, Coding},
+    connection::Connection,
+    flow::{Fault, WINDOW_BYTES, keep},
+    sticky,
 };
 
 /// Why no response head came.
@@ -167,8 +164,11 @@ impl Exchange {
             self.down.encode_with(encoder);
         }
         let client = &mut connection.client;
-        let closes =
-            !self.keep_alive && self.up_state == UpState::Sent && self.tunnel.is_none() && client.is_quiet();
+        let closes = !self.keep_alive
+            && self.up_state == UpState::Sent
+            && self.tunnel.is_none()
+            && connection.input.is_empty()
+            && client.is_quiet();
         let send = |pieces: &[IoSlice<'_>], all| {
             let written = if all && closes { client.write_last(pieces) } else { client.write(pieces) };
             written.map_err(|_| Fault::Sink)
@@ -189,9 +189,15 @@ impl Exchange {
     }
 
     /// The response was sent whole: what becomes of the rest.
-    pub(super) fn completed(&mut self, client: &mut Stream) -> Poll<Ended> {
+    pub(super) fn completed(&mut self, connection: &mut Connection) -> Poll<Ended> {
+        let client = &mut connection.client;
         if let Some(tunnel) = self.tunnel.take() {
-            self.record(Outcome::Answered(self.status), Attempt::Answered(self.status));
+            let Some(status) = client.tunnel_status() else {
+                self.record(Outcome::Own(OwnAnswer::BadGateway), Attempt::Broken);
+                self.reusable = false;
+                return Poll::Ready(Ended::Close);
+            };
+            self.record(Outcome::Answered(status), Attempt::Answered(self.status));
             return Poll::Ready(Ended::Tunnel(tunnel));
         }
         if self.up_state == UpState::Open && self.reusable && self.keep_alive {
@@ -203,10 +209,10 @@ impl Exchange {
             self.reusable = false;
             return Poll::Ready(Ended::Linger);
         }
-        // Closing while something unread is there would reset the connection, and the client might lose the answer.
+        // Closing while something unread is there, or more comes, would reset the connection, and the client might lose the answer.
         Poll::Ready(match self.keep_alive {
             true => Ended::Next,
-            false if client.is_quiet() => Ended::Close,
+            false if client.is_quiet() && connection.input.is_empty() => Ended::Close,
             false => Ended::Linger,
         })
     }
