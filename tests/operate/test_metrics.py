@@ -3,6 +3,7 @@
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from harness import tls
 from harness.api import Api
 from harness.members import EchoMember
 from harness.metrics import scrape, total
@@ -61,6 +62,29 @@ def test_tcp_is_counted(fulcrum, member, stage):
         assert total(found, "fulcrum_listener_received_bytes_total", **listener) == 1000
         return True
     eventually(counted, what="one connection counted")
+
+
+def test_handshakes_are_counted_by_what_came_of_them(fulcrum, member, stage):
+    front = stage.secure([member("a")], listener={"tls_ciphers_policy": "tls-1-2"})
+    listener, terms = {"listener": front.listener["id"]}, tls.context()
+    with tls.Secure(front.where, context=terms) as client:
+        client.ask()
+        session = client.socket.session
+    with tls.Secure(front.where, context=terms, session=session) as client:
+        client.ask()
+        assert client.socket.session_reused
+    assert tls.suite_with(front.where, version="TLSv1") is None
+    with front.connect() as client:
+        client.send(b"\x16\x03\x01")
+
+    def counted():
+        found = scrape(fulcrum)
+        stand = {kind: total(found, "fulcrum_listener_tls_handshakes_total", resumed=kind, **listener) for kind in ("false", "true")}
+        assert stand == {"false": 1, "true": 1}
+        failed = {why: total(found, "fulcrum_listener_tls_handshakes_failed_total", reason=why, **listener) for why in ("version", "client_gone")}
+        assert failed == {"version": 1, "client_gone": 1}
+        return True
+    eventually(counted, what="four handshakes counted")
 
 
 def test_health_is_shown(fulcrum, member, stage):

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use telemetry::{Attempt, ListenerCounters};
+use telemetry::{Attempt, ListenerCounters, TlsFailure};
 use tokio::net::TcpStream;
 use wire::proxy_protocol::{ClientCertificate, Endpoints, Extensions, Origin, TlsFacts, Transport, write_v2};
 
@@ -45,9 +45,10 @@ pub(crate) async fn serve_secured(door: Rc<Door>, tcp: TcpStream, peer: SocketAd
     seat.expire_after(HANDSHAKE_TIME.min(service.plan.idle_timeout));
     let Some(terms) = &service.tls else {
         // Its terms cannot be carried out, which is a fault that its owner sees.
+        service.counters.tls().failed(TlsFailure::Other);
         return io::reset_on_close(&tcp);
     };
-    let (client, info) = match tls::accept(&door.worker, terms, tcp, &seat, false).await {
+    let (client, info) = match tls::accept(&door.worker, &service, terms, tcp, &seat, false).await {
         Ok(Accepted::Tls(stream, info)) => (Stream::Tls(stream), info),
         Ok(Accepted::Openssl(stream, info)) => (Stream::Openssl(stream), info),
         Ok(Accepted::Plain(tcp)) => return io::reset_on_close(&tcp),
@@ -103,8 +104,8 @@ impl Link {
             up,
             down: Way::default(),
             connecting: true,
-        };
             passed: Passed::default(),
+        };
         Some(Self {
             door,
             service,
@@ -178,7 +179,6 @@ impl Link {
     }
 }
 
-/// How long a connection to a member may take to stand.
 /// What tells a member of the client: the PROXY protocol, version 2.
 fn introduction(client: SocketAddr, reached: SocketAddr, info: &TlsInfo) -> Vec<u8> {
     let endpoints = Endpoints { transport: Transport::Stream, source: client, destination: reached };
@@ -200,6 +200,7 @@ fn introduction(client: SocketAddr, reached: SocketAddr, info: &TlsInfo) -> Vec<
     header
 }
 
+/// How long a connection to a member may take to stand.
 fn connect_time(service: &Service) -> Duration {
     service.plan.connect_timeout.min(service.plan.idle_timeout)
 }

@@ -11,6 +11,7 @@
 //! Source: behaviour/tls.md; design sections 7 and 12.
 
 mod accept;
+mod failure;
 mod handshake;
 mod held;
 mod info;

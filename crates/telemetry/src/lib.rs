@@ -17,6 +17,7 @@ mod member;
 mod openmetrics;
 mod process;
 mod registry;
+mod tls;
 
 pub use access_log::AccessLogs;
 pub use certificate::CertificateCounters;
@@ -25,3 +26,4 @@ pub use listener::{ListenerCounters, ODDITIES, Outcome, OwnAnswer};
 pub use member::{Attempt, MemberCounters};
 pub use openmetrics::render_openmetrics;
 pub use registry::Registry;
+pub use tls::{TlsCounters, TlsFailure};

@@ -1,6 +1,8 @@
 //! What is counted for a listener, by one worker.
 
-use crate::{Counter, Gauge};
+use std::sync::OnceLock;
+
+use crate::{Counter, Gauge, TlsCounters};
 
 /// A listener's counters in one worker. Aligned so that two workers' blocks share no pair of cache lines.
 #[derive(Debug, Default)]
@@ -35,6 +37,8 @@ pub struct ListenerCounters {
     own: [Counter; OwnAnswer::COUNT],
     policy_answers: Counter,
     client_gone: Counter,
+    /// Made with the first handshake: most listeners have none.
+    tls: OnceLock<Box<TlsCounters>>,
 }
 
 /// The classes of requests that are odd without being wrong, as metrics name them.
@@ -141,6 +145,16 @@ impl ListenerCounters {
             }
             Outcome::ClientGone => self.client_gone.inc(),
         }
+    }
+
+    /// Handshakes of TLS.
+    pub fn tls(&self) -> &TlsCounters {
+        self.tls.get_or_init(Box::default)
+    }
+
+    /// Handshakes of TLS, where there was one.
+    pub(crate) fn tls_if_any(&self) -> Option<&TlsCounters> {
+        self.tls.get().map(AsRef::as_ref)
     }
 
     /// Requests that ended, by any outcome.

@@ -5,9 +5,12 @@
 
 use std::{fmt::Write, sync::Arc};
 
-use model::{Facts, ListenerId, MemberId, Snapshot, TargetId, Verdict};
+use model::{Facts, ListenerId, MemberId, Snapshot, TargetId, TlsVersion, Verdict};
 
-use crate::{AccessLogs, ListenerCounters, MemberCounters, ODDITIES, OwnAnswer, Registry, process::Process};
+use crate::{
+    AccessLogs, ListenerCounters, MemberCounters, ODDITIES, OwnAnswer, Registry, TlsCounters, TlsFailure,
+    process::Process,
+};
 
 /// All metrics as text. `snapshot` says to whom a listener belongs; `facts` say what is up. A listener that the snapshot does
 /// not have (deleted a moment ago) is left out.
@@ -96,6 +99,44 @@ fn listeners(page: &mut Page, registry: &Registry, snapshot: &Snapshot) {
         }
     }
     oddities(page, &rows);
+    handshakes(page, &rows);
+}
+
+fn handshakes(page: &mut Page, rows: &[(String, Vec<Arc<ListenerCounters>>)]) {
+    let total = |blocks: &[Arc<ListenerCounters>], of: &dyn Fn(&TlsCounters) -> u64| -> u64 {
+        blocks.iter().filter_map(|block| block.tls_if_any()).map(of).sum()
+    };
+    let name = page.family(
+        "fulcrum_listener_",
+        "tls_handshakes",
+        "counter",
+        "TLS handshakes that made a session, by version and whether one was resumed; kinds that never occurred are left out.",
+    );
+    for (labels, blocks) in rows {
+        for (version, resumed) in
+            TlsVersion::ALL.into_iter().flat_map(|version| [(version, false), (version, true)])
+        {
+            let total = total(blocks, &|tls| tls.standing(version, resumed));
+            if total > 0 {
+                let kind = format!(",version=\"{}\",resumed=\"{resumed}\"", version.as_str());
+                page.sample(&name, "_total", labels, &kind, total);
+            }
+        }
+    }
+    let name = page.family(
+        "fulcrum_listener_",
+        "tls_handshakes_failed",
+        "counter",
+        "TLS handshakes that failed, by reason; reasons that never occurred are left out.",
+    );
+    for (labels, blocks) in rows {
+        for why in TlsFailure::ALL {
+            let total = total(blocks, &|tls| tls.failures(why));
+            if total > 0 {
+                page.sample(&name, "_total", labels, &format!(",reason=\"{}\"", why.as_str()), total);
+            }
+        }
+    }
 }
 
 fn oddities(page: &mut Page, rows: &[(String, Vec<Arc<ListenerCounters>>)]) {
@@ -331,6 +372,33 @@ mod tests {
                 assert!(line.trim_start_matches("# HELP ").starts_with(family), "{line}");
             }
         }
+    }
+
+    #[test]
+    fn handshakes_are_told_by_kind_where_there_were_some() {
+        let registry = Registry::default();
+        let mut snapshot = Snapshot::default();
+        for number in [7, 8] {
+            snapshot.put(model::Object::Listener(Arc::new(listener(number))));
+            registry.listener(listener(number).id, 0).connections.inc();
+        }
+        let id = listener(7).id;
+        for worker in [0, 1] {
+            registry.listener(id, worker).tls().stands(TlsVersion::V13, worker == 1);
+            registry.listener(id, worker).tls().failed(TlsFailure::NoClientCertificate);
+        }
+        let page = render_openmetrics(&registry, &AccessLogs::nowhere(), &snapshot, &Facts::default());
+        let found: Vec<_> =
+            page.lines().filter_map(|line| line.strip_prefix("fulcrum_listener_tls_handshakes")).collect();
+        let labels = listener_labels(&snapshot, id).unwrap();
+        assert_eq!(
+            found,
+            [
+                format!("_total{{{labels},version=\"TLSv1.3\",resumed=\"false\"}} 1"),
+                format!("_total{{{labels},version=\"TLSv1.3\",resumed=\"true\"}} 1"),
+                format!("_failed_total{{{labels},reason=\"no_client_certificate\"}} 2"),
+            ]
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use model::{
     listener::TlsHeader,
     policy::{InsertedValue, SystemValue},
 };
-use telemetry::OwnAnswer;
+use telemetry::{OwnAnswer, TlsFailure};
 use tokio::net::TcpStream;
 
 use super::{
@@ -33,10 +33,11 @@ pub(super) async fn begin(door: Rc<Door>, tcp: TcpStream, peer: SocketAddr) -> O
     seat.expire_after(request_timeout(&service));
     let Some(terms) = &service.tls else {
         // Its terms cannot be carried out, which is a fault that its owner sees.
+        service.counters.tls().failed(TlsFailure::Other);
         socket::reset_on_close(&tcp);
         return None;
     };
-    match tls::accept(&door.worker, terms, tcp, &seat, wants_hello(&service)).await {
+    match tls::accept(&door.worker, &service, terms, tcp, &seat, wants_hello(&service)).await {
         Ok(Accepted::Tls(mut stream, info)) => {
             let alpn = info.alpn;
             stream.client = Some(client_tls(*info));

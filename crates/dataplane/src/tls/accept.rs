@@ -11,9 +11,12 @@ use rustls::server::UnbufferedServerConnection;
 use tokio::net::TcpStream;
 use wire::client_hello::{ClientHello, HelloParse, NotTls};
 
-use super::{OpensslStream, Terms, TlsInfo, TlsStream, handshake::Handshake, openssl::Fallback};
+use super::{
+    OpensslStream, Terms, TlsInfo, TlsStream, failure::failure, handshake::Handshake, openssl::Fallback,
+};
 use crate::{
     io as socket,
+    service::Service,
     table::{Seat, TICK},
     worker::Worker,
 };
@@ -28,12 +31,39 @@ pub(crate) enum Accepted {
     Plain(TcpStream),
 }
 
-/// Makes a session of a client's connection, before the seat's deadline; it may still be early: see [`TlsStream::is_early`]. `keep_hello`: someone wants to know what its ClientHello said.
+/// Makes a session of a client's connection, before the seat's deadline, and counts what came of it. It may still be early: see
+/// [`TlsStream::is_early`]. `keep_hello`: someone wants to know what its ClientHello said.
 ///
 /// # Errors
 /// When the client and the terms do not fit, the client breaks the protocol, goes away, or takes too long. It was told what TLS
 /// has words for.
 pub(crate) async fn accept(
+    worker: &Rc<Worker>,
+    service: &Service,
+    terms: &Terms,
+    tcp: TcpStream,
+    seat: &Seat,
+    keep_hello: bool,
+) -> io::Result<Accepted> {
+    let accepted = make(worker, terms, tcp, seat, keep_hello).await;
+    match &accepted {
+        Ok(Accepted::Tls(_, info) | Accepted::Openssl(_, info)) => {
+            if let Some(version) = info.version {
+                service.counters.tls().stands(version, info.resumed);
+            }
+        }
+        // It is answered in its own words, and counted there.
+        Ok(Accepted::Plain(_)) => {}
+        Err(error) => {
+            if let Some(why) = failure(error) {
+                service.counters.tls().failed(why);
+            }
+        }
+    }
+    accepted
+}
+
+async fn make(
     worker: &Rc<Worker>,
     terms: &Terms,
     mut tcp: TcpStream,

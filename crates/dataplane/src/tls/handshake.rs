@@ -1,7 +1,7 @@
 //! The handshake of a TLS session, by rustls without buffers of its own; once it stands, the keys leave for [`super::record`].
 
 use rustls::{
-    ConnectionTrafficSecrets, Error, ProtocolVersion, SupportedCipherSuite,
+    ConnectionTrafficSecrets, Error, HandshakeKind, ProtocolVersion, SupportedCipherSuite,
     client::{ClientConnectionData, UnbufferedClientConnection},
     kernel::KernelConnection,
     server::{ServerConnectionData, UnbufferedServerConnection},
@@ -82,6 +82,15 @@ impl Handshake {
             Self::Server(server) => server.protocol_version().zip(server.negotiated_cipher_suite()),
             Self::Client(client) => client.protocol_version().zip(client.negotiated_cipher_suite()),
         }
+    }
+
+    /// Whether an earlier session goes on.
+    pub(super) fn is_resumed(&self) -> bool {
+        let kind = match self {
+            Self::Server(server) => server.handshake_kind(),
+            Self::Client(client) => client.handshake_kind(),
+        };
+        kind == Some(HandshakeKind::Resumed)
     }
 
     /// The protocol that was agreed on by ALPN.

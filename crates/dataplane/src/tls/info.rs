@@ -14,6 +14,8 @@ pub(crate) struct TlsInfo {
     pub(crate) suite: &'static str,
     /// The name that the client asked for, in lower case.
     pub(crate) server_name: Option<Box<str>>,
+    /// It goes on from an earlier session.
+    pub(crate) resumed: bool,
     /// The protocol that was agreed on by ALPN.
     pub(crate) alpn: Option<Alpn>,
     /// The certificate that was shown. (For a resumed session: that would have been.)
@@ -64,6 +66,7 @@ impl TlsInfo {
             };
             self.suite = suite_name(suite.suite());
         }
+        self.resumed = handshake.is_resumed();
         self.alpn = handshake.alpn().and_then(Alpn::of);
         self.client_certificate = handshake.peer_certificate().map(Into::into);
     }

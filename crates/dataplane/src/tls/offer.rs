@@ -62,3 +62,6 @@ fn kind(certified: &CertifiedKey) -> Option<KeyKind> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

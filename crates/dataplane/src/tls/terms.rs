@@ -223,12 +223,21 @@ pub(super) fn take_last() -> (Option<Box<str>>, Option<CertificateId>) {
 impl ResolvesServerCert for Shown {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let candidates = self.plan.certificates_for(hello.server_name());
-        let fits = |index: &&usize| {
-            let Some(key) = self.certificates.get(**index).map(|shown| shown.key()) else { return false };
-            key.key.choose_scheme(hello.signature_schemes()).is_some() && self.has_suite(&key, &hello)
+        let suites_fit = |index: usize| {
+            let key = self.certificates.get(index)?.key();
+            key.key.choose_scheme(hello.signature_schemes())?;
+            Some(self.suites_in_common(&key, &hello))
         };
-        // With none that fits, the first is tried: the handshake then says by itself what is wrong.
-        let index = candidates.iter().find(fits).or(candidates.first()).copied();
+        // Which version is agreed on is not told here. Some clients that speak TLS 1.2 alone offer suites of 1.3 all the same, so a
+        // key that goes with either is the safe choice. With none that fits, the first is tried: the handshake then says by
+        // itself what is wrong.
+        let find = |fits: fn(InCommon) -> bool| {
+            candidates.iter().find(|index| suites_fit(**index).is_some_and(fits))
+        };
+        let index = find(|suites| suites.tls12 && suites.tls13)
+            .or_else(|| find(|suites| suites.tls12 || suites.tls13))
+            .or(candidates.first())
+            .copied();
         let shown = index.and_then(|index| self.certificates.get(index));
         LAST.replace((
             hello.server_name().map(|name| name.to_ascii_lowercase().into()),
@@ -238,16 +247,25 @@ impl ResolvesServerCert for Shown {
     }
 }
 
+/// Whether there is a suite in common that goes with a key, by version.
+#[derive(Clone, Copy, Default)]
+struct InCommon {
+    tls12: bool,
+    tls13: bool,
+}
+
 impl Shown {
-    /// Whether the client offers a suite that goes with this kind of key. (Those of TLS 1.3 go with every kind.)
-    fn has_suite(&self, key: &CertifiedKey, hello: &ClientHello<'_>) -> bool {
+    /// The suites that the client offers for this kind of key. (Those of TLS 1.3 go with every kind.)
+    fn suites_in_common(&self, key: &CertifiedKey, hello: &ClientHello<'_>) -> InCommon {
         let rsa = key.key.algorithm() == rustls::SignatureAlgorithm::RSA;
-        hello.cipher_suites().iter().filter(|suite| self.suites.contains(suite)).any(|suite| {
+        let mut common = InCommon::default();
+        for suite in hello.cipher_suites().iter().filter(|suite| self.suites.contains(suite)) {
             let name = SUITES.iter().find(|(_, id)| id == suite).map_or("", |(name, _)| name);
             match name.strip_prefix("ECDHE-") {
-                None => self.v13,
-                Some(rest) => rest.starts_with("RSA") == rsa,
+                None => common.tls13 |= self.v13,
+                Some(rest) => common.tls12 |= rest.starts_with("RSA") == rsa,
             }
-        })
+        }
+        common
     }
 }

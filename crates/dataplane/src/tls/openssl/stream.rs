@@ -93,6 +93,7 @@ impl OpensslStream {
             version: TlsVersion::ALL.into_iter().find(|version| version.as_str() == ssl.version_str()),
             suite: suite.map_or("", |suite| suite.name),
             server_name: server_name.map(|name| name.to_ascii_lowercase().into()),
+            resumed: ssl.session_reused(),
             alpn: ssl.selected_alpn_protocol().and_then(Alpn::of),
             certificate: fallback.shown_by(ssl),
             client_certificate: ssl.peer_certificate().and_then(|leaf| leaf.to_der().ok()).map(Into::into),
