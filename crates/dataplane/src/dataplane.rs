@@ -58,8 +58,25 @@ struct InForce {
     bound: BTreeSet<SocketAddr>,
     targets: Targets,
     limiters: Limiters,
-    tls: Option<Arc<Terms>>,
-    fault: Option<String>,
+    tls: AgreedTls,
+    /// What the plan says by itself that it cannot do.
+    plan_fault: Option<String>,
+    /// Why an address is not listened on; that may heal by itself.
+    bind_fault: Option<String>,
+}
+
+impl InForce {
+    fn fault(&self) -> Option<&String> {
+        self.plan_fault.as_ref().or(self.tls.fault()).or(self.bind_fault.as_ref())
+    }
+}
+
+/// The TLS of a listener.
+#[derive(Clone, Default)]
+struct AgreedTls {
+    terms: Option<Arc<Terms>>,
+    /// The newest plan, if it cannot be carried out, and why. That does not heal by itself.
+    unfit: Option<(Arc<TlsPlan>, String)>,
 }
 
 /// The targets of a listener: of its default pool and of the pools that its policies name.
@@ -140,11 +157,11 @@ impl Dataplane {
     /// Tries again to bind what could not be bound.
     async fn rebind(&self) {
         let mut state = self.0.state.lock().await;
-        if state.draining || state.listeners.values().all(|listener| listener.fault.is_none()) {
+        if state.draining || state.listeners.values().all(|listener| listener.bind_fault.is_none()) {
             return;
         }
         let plan = state.plan.clone().unwrap_or_default();
-        let failed = state.listeners.iter().filter(|(_, listener)| listener.fault.is_some());
+        let failed = state.listeners.iter().filter(|(_, listener)| listener.bind_fault.is_some());
         let changes = Changes {
             set: failed.filter_map(|(id, _)| plan.listeners.get(id).cloned()).collect(),
             removed: Vec::new(),
@@ -208,15 +225,17 @@ impl Dataplane {
 
         let wanted: BTreeSet<SocketAddr> = plan.endpoints.iter().map(|endpoint| endpoint.address).collect();
         let closed: Vec<SocketAddr> = bound.difference(&wanted).copied().collect();
-        let (mut opened, mut fault) = (Vec::new(), None);
+        let (mut opened, mut bind_fault) = (Vec::new(), None);
         for address in wanted.difference(&bound).copied() {
             match for_workers.iter().map(|_| bind(address)).collect::<Result<Vec<_>, _>>() {
                 Ok(sockets) => opened.push((address, sockets)),
-                Err(error) => fault = Some(error.to_string()),
+                Err(error) => bind_fault = Some(error.to_string()),
             }
         }
-        let (tls, unfit) = terms(&self.0.certificates, plan.tls.as_ref(), former_tls);
-        fault = plan.faults.first().cloned().or(unfit).or(fault);
+        let tls = former_tls.next(plan.tls.as_ref(), |plan, former| {
+            Terms::new(&self.0.certificates, plan, former).map_err(|error| in_words(&error))
+        });
+        let plan_fault = plan.faults.first().cloned();
         bound.retain(|address| wanted.contains(address));
         bound.extend(opened.iter().map(|(address, _)| *address));
 
@@ -263,10 +282,10 @@ impl Dataplane {
                 .collect();
             let targets = targets.values().cloned().collect();
             let (plan, limiters, closed) = (plan.clone(), limiters.clone(), closed.clone());
-            let tls = tls.clone();
+            let tls = tls.terms.clone();
             changes.push(Change::Listener { plan, targets, limiters, tls, opened, closed });
         }
-        state.listeners.insert(plan.id, InForce { bound, targets, limiters, tls, fault });
+        state.listeners.insert(plan.id, InForce { bound, targets, limiters, tls, plan_fault, bind_fault });
     }
 
     /// Gives every worker an order.
@@ -291,20 +310,29 @@ impl Dataplane {
     }
 }
 
-/// The terms of a listener's TLS, and why they are not those of its plan. Where a plan cannot be carried out, what was agreed to
-/// before goes on.
-fn terms(
-    certificates: &ShownCertificates,
-    plan: Option<&Arc<TlsPlan>>,
-    former: Option<Arc<Terms>>,
-) -> (Option<Arc<Terms>>, Option<String>) {
-    match (plan, former) {
-        (None, _) => (None, None),
-        (Some(plan), Some(same)) if Arc::ptr_eq(&same.plan, plan) => (Some(same), None),
-        (Some(plan), former) => match Terms::new(certificates, plan, former.as_deref()) {
-            Ok(terms) => (Some(terms), None),
-            Err(error) => (former, Some(in_words(&error))),
-        },
+impl AgreedTls {
+    /// What the next plan makes of it. Where a plan cannot be carried out, what was agreed to before goes on; `build` is asked once
+    /// about a plan.
+    fn next(
+        self,
+        plan: Option<&Arc<TlsPlan>>,
+        build: impl FnOnce(&Arc<TlsPlan>, Option<&Terms>) -> Result<Arc<Terms>, String>,
+    ) -> Self {
+        let Some(plan) = plan else { return Self::default() };
+        if self.unfit.as_ref().is_some_and(|(unfit, _)| Arc::ptr_eq(unfit, plan)) {
+            return self;
+        }
+        if self.terms.as_ref().is_some_and(|terms| Arc::ptr_eq(&terms.plan, plan)) {
+            return Self { unfit: None, ..self };
+        }
+        match build(plan, self.terms.as_deref()) {
+            Ok(terms) => Self { terms: Some(terms), unfit: None },
+            Err(why) => Self { unfit: Some((plan.clone(), why)), ..self },
+        }
+    }
+
+    fn fault(&self) -> Option<&String> {
+        self.unfit.as_ref().map(|(_, why)| why)
     }
 }
 
@@ -357,7 +385,7 @@ impl State {
                 DiffItem::Remove(id, _) => changes.removed.push(*id),
             }
         }
-        let failed = self.listeners.iter().filter(|(_, listener)| listener.fault.is_some());
+        let failed = self.listeners.iter().filter(|(_, listener)| listener.bind_fault.is_some());
         for (id, _) in failed {
             if let Some(listener) = plan.listeners.get(id)
                 && !changes.set.iter().any(|set| set.id == *id)
@@ -369,7 +397,7 @@ impl State {
     }
 
     fn faults(&self) -> Vec<(ListenerId, String)> {
-        let fault = |(id, listener): (&ListenerId, &InForce)| Some((*id, listener.fault.clone()?));
+        let fault = |(id, listener): (&ListenerId, &InForce)| Some((*id, listener.fault()?.clone()));
         self.listeners.iter().filter_map(fault).collect()
     }
 }
@@ -397,5 +425,56 @@ async fn keep_binding(dataplane: Arc<OnceLock<Weak<Inner>>>) {
         let Some(weak) = dataplane.get() else { continue };
         let Some(inner) = weak.upgrade() else { return };
         Dataplane(inner).rebind().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan() -> Arc<TlsPlan> {
+        Arc::new(TlsPlan {
+            certificates: Vec::new(),
+            default: Vec::new(),
+            names: BTreeMap::new(),
+            sni_match: model::listener::SniMatch::Wildcard,
+            client_ca: None,
+            versions: vec![model::TlsVersion::V13],
+            suites: vec!["TLS_AES_128_GCM_SHA256".to_owned()],
+            http: true,
+            alpn_h2: false,
+            early_data: false,
+        })
+    }
+
+    #[test]
+    fn terms_that_cannot_be_made_are_tried_once_for_each_plan() {
+        let certificates = ShownCertificates::new(None);
+        let asked = std::cell::Cell::new(0);
+        let refuse = |_: &Arc<TlsPlan>, _: Option<&Terms>| {
+            asked.set(asked.get() + 1);
+            Err(format!("refused {} times", asked.get()))
+        };
+        let make = |plan: &Arc<TlsPlan>, former: Option<&Terms>| {
+            asked.set(asked.get() + 1);
+            Terms::new(&certificates, plan, former).map_err(|error| in_words(&error))
+        };
+        let (bad, good, other) = (plan(), plan(), plan());
+        let unfit = AgreedTls::default().next(Some(&bad), refuse);
+        let again = unfit.clone().next(Some(&bad), refuse);
+        assert_eq!((asked.get(), again.fault().map(String::as_str)), (1, Some("refused 1 times")));
+        assert!(again.terms.is_none());
+
+        let agreed = again.next(Some(&good), make);
+        assert_eq!((asked.get(), agreed.fault()), (2, None));
+        let kept = agreed.next(Some(&other), refuse);
+        assert_eq!(kept.fault().map(String::as_str), Some("refused 3 times"));
+        assert!(
+            kept.terms.as_ref().is_some_and(|terms| Arc::ptr_eq(&terms.plan, &good)),
+            "what was agreed to goes on"
+        );
+        let back = kept.next(Some(&good), refuse);
+        assert_eq!((asked.get(), back.fault()), (3, None), "what is in force needs no making");
+        assert!(back.next(None, refuse).terms.is_none());
     }
 }

@@ -3,12 +3,9 @@
 
 mod rig;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU16, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicU16, Ordering},
 };
 
 use dataplane::HealthChange;
@@ -201,9 +198,7 @@ fn many_members_are_all_probed() {
     rig.apply([with_target(http(free_address(), &[member.address; 500]), |target| {
         target.probe = Some(settings);
     })]);
-    let began = std::time::Instant::now();
     for _ in 0..500 {
         assert_eq!(news(&rig, &mut health).health.unwrap().verdict, Verdict::Up);
     }
-    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
 }
