@@ -12,6 +12,9 @@
 //!
 //! Source: RFC 8446 sections 4.6, 5 and 6; RFC 5246 section 7.2.
 
+mod incoming;
+mod making;
+
 use std::{
     io::{self, IoSlice},
     rc::Rc,
@@ -21,11 +24,10 @@ use std::{
 use tokio::net::TcpStream;
 
 use super::{
-    handshake::{Handshake, Keys, Progress},
+    handshake::{Handshake, Keys},
     held::{Held, TlsScratch},
     info::TlsInfo,
-    member::certificate_fault,
-    record::{self, Cursor, DATA_BYTES_MAX, HEADER_BYTES, Kind, OVERHEAD_BYTES_MAX, RecordFault},
+    record::{Cursor, DATA_BYTES_MAX, HEADER_BYTES, Kind, OVERHEAD_BYTES_MAX, RecordFault},
 };
 use crate::{http::ClientTls, io as socket, sys::rtt::rtt_micros};
 
@@ -76,16 +78,7 @@ enum Finish {
     Done,
 }
 
-/// Records without data in a row before a peer is taken for an attacker.
-const EMPTY_MAX: u8 = 32;
-
-/// Of messages of TLS that come when a session stands, the longest that is taken.
-const MESSAGE_BYTES_MAX: usize = 16 * 1024;
-
 const CLOSE_NOTIFY: u8 = 0;
-const USER_CANCELED: u8 = 90;
-const HELLO_REQUEST: u8 = 0;
-const NEW_SESSION_TICKET: u8 = 4;
 const KEY_UPDATE: u8 = 24;
 
 impl TlsStream {
@@ -131,90 +124,6 @@ impl TlsStream {
         }
     }
 
-    /// Carries the handshake with a client on. Ready when it is over, or when the client has spoken early: it is then answered, and
-    /// the handshake goes on with reading.
-    pub(super) fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let made = self.poll_handshake(cx);
-        if let (Poll::Pending, Phase::Handshake(handshake)) = (&made, &self.phase)
-            && !self.plain.is_empty()
-        {
-            if let Some(info) = &mut self.info {
-                info.complete(handshake);
-            }
-            self.early = true;
-            return Poll::Ready(Ok(()));
-        }
-        made
-    }
-
-    /// Whether the client spoke before its part of the handshake came: somebody may only be repeating what it once said (RFC 8446
-    /// section 8). Stays so when the handshake fails.
-    pub(crate) fn is_early(&self) -> bool {
-        self.early
-    }
-
-    /// Carries the handshake on. Ready when it is over.
-    pub(crate) fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            let Phase::Handshake(handshake) = &mut self.phase else {
-                return Poll::Ready(self.standing());
-            };
-            let advanced = handshake.advance(&mut self.incoming, &mut self.plain, &mut self.sealed);
-            if let Some(info) = &mut self.info {
-                info.note_shown();
-            }
-            match advanced {
-                Err(error) => {
-                    self.phase = Phase::Broken(certificate_fault(&error).map(Box::new));
-                    self.flush()?;
-                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error)));
-                }
-                Ok(Progress::Closed) => {
-                    self.phase = Phase::Broken(None);
-                    return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
-                }
-                Ok(Progress::Complete { ended }) => {
-                    self.ended = ended;
-                    self.establish()?;
-                    self.flush()?;
-                    return Poll::Ready(Ok(()));
-                }
-                Ok(Progress::NeedsInput) => self.flush()?,
-            }
-            if !self.sealed.is_empty() && socket::poll_writable(&self.tcp, cx)?.is_ready() {
-                continue;
-            }
-            let mut window = self.scratch.incoming();
-            match ready!(socket::poll_read(&mut self.tcp, cx, &mut window))? {
-                0 => {
-                    self.phase = Phase::Broken(None);
-                    return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
-                }
-                bytes => self.incoming.extend_from_slice(&window[..bytes]),
-            }
-        }
-    }
-
-    fn establish(&mut self) -> io::Result<()> {
-        let Phase::Handshake(handshake) = std::mem::replace(&mut self.phase, Phase::Broken(None)) else {
-            return Ok(());
-        };
-        if let Some(info) = &mut self.info {
-            info.complete(&handshake);
-        }
-        let keys = handshake.finish().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        self.phase = Phase::Open(Box::new(keys));
-        self.early = false;
-        if self.incoming.is_empty() {
-            self.incoming = Vec::new();
-        }
-        if self.finish == Finish::Wanted {
-            self.finish = Finish::No;
-            self.finish();
-        }
-        Ok(())
-    }
-
     fn standing(&self) -> io::Result<()> {
         match &self.phase {
             Phase::Broken(_) => Err(io::ErrorKind::ConnectionAborted.into()),
@@ -250,174 +159,6 @@ impl TlsStream {
                 return Poll::Ready(Ok(filled));
             }
         }
-    }
-
-    /// Reads once, unless a whole record is there, and opens all that is whole; how much of `buffer` was filled. What does not
-    /// fit is held.
-    fn poll_records(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let whole = match record::body_bytes(&self.incoming) {
-            Ok(Some(body)) => self.incoming.len() >= HEADER_BYTES + body,
-            Ok(None) => false,
-            Err(fault) => return Poll::Ready(Err(self.fail(fault))),
-        };
-        if whole {
-            let mut incoming = std::mem::take(&mut self.incoming);
-            let opened = self.open(&incoming, buffer);
-            if let Ok((consumed, _)) = opened
-                && consumed < incoming.len()
-            {
-                incoming.drain(..consumed);
-                self.incoming = incoming;
-            }
-            return Poll::Ready(opened.map(|(_, filled)| filled));
-        }
-        let scratch = self.scratch.clone();
-        let mut window = scratch.incoming();
-        let before = self.incoming.len();
-        window[..before].copy_from_slice(&self.incoming);
-        let read = ready!(socket::poll_read(&mut self.tcp, cx, &mut window[before..]))?;
-        if read == 0 {
-            self.ended = true;
-            return Poll::Ready(Ok(0));
-        }
-        Poll::Ready(self.open_and_keep(&window[..before + read], buffer))
-    }
-
-    /// Opens what is whole of `input`, which begins with all of `incoming`, and keeps the rest there.
-    fn open_and_keep(&mut self, input: &[u8], buffer: &mut [u8]) -> io::Result<usize> {
-        let (consumed, filled) = self.open(input, buffer)?;
-        let rest = &input[consumed..];
-        if rest.is_empty() {
-            self.incoming = Vec::new();
-        } else {
-            self.incoming.clear();
-            self.incoming.extend_from_slice(rest);
-        }
-        Ok(filled)
-    }
-
-    /// Opens every whole record of `input`; how much of it that was, and how much of `buffer` was filled.
-    fn open(&mut self, input: &[u8], buffer: &mut [u8]) -> io::Result<(usize, usize)> {
-        match self.try_open(input, buffer) {
-            Ok(done) => Ok(done),
-            Err(fault) => Err(self.fail(fault)),
-        }
-    }
-
-    fn try_open(&mut self, input: &[u8], buffer: &mut [u8]) -> Result<(usize, usize), RecordFault> {
-        let (mut consumed, mut filled) = (0, 0);
-        while !self.ended {
-            let rest = &input[consumed..];
-            let Some(body_bytes) = record::body_bytes(rest)? else { break };
-            let Some((header, body)) = rest
-                .get(..HEADER_BYTES + body_bytes)
-                .and_then(|record| record.split_first_chunk::<HEADER_BYTES>())
-            else {
-                break;
-            };
-            consumed += HEADER_BYTES + body_bytes;
-            let Phase::Open(keys) = &mut self.phase else { return Err(RecordFault::Unexpected) };
-            let room = keys.open.room_for(body_bytes)?;
-            let fits = self.plain.is_empty() && buffer.len() - filled >= room;
-            let out = if fits { &mut buffer[filled..filled + room] } else { self.plain.room_for(room) };
-            let (kind, length) = keys.open.open(*header, body, out)?;
-            if kind == Kind::Data {
-                self.empty = if length == 0 { self.empty + 1 } else { 0 };
-                if self.empty > EMPTY_MAX {
-                    return Err(RecordFault::Unexpected);
-                }
-                if fits {
-                    filled += length;
-                } else {
-                    self.plain.take_back(room - length);
-                }
-                continue;
-            }
-            let content = out[..length].to_vec();
-            if !fits {
-                self.plain.take_back(room);
-            }
-            match kind {
-                Kind::Alert => self.handle_alert(&content)?,
-                Kind::Handshake => self.handle_message(&content)?,
-                Kind::ChangeCipherSpec | Kind::Data => return Err(RecordFault::Unexpected),
-            }
-        }
-        Ok((consumed, filled))
-    }
-
-    fn handle_alert(&mut self, content: &[u8]) -> Result<(), RecordFault> {
-        match *content {
-            [_, CLOSE_NOTIFY] => {
-                self.ended = true;
-                Ok(())
-            }
-            [_, USER_CANCELED] => Ok(()),
-            // TLS 1.2 has warnings that mean nothing to us (RFC 5246 section 7.2).
-            [1, _] if !self.renews() => {
-                self.empty += 1;
-                if self.empty > EMPTY_MAX { Err(RecordFault::Unexpected) } else { Ok(()) }
-            }
-            [_, alert] => Err(RecordFault::Alert(alert)),
-            _ => Err(RecordFault::Malformed),
-        }
-    }
-
-    /// Whether the session is of TLS 1.3, in which keys are renewed.
-    fn renews(&self) -> bool {
-        matches!(&self.phase, Phase::Open(keys) if keys.renewal.is_some())
-    }
-
-    /// Takes messages of TLS that come when a session stands. There are few: new keys, tickets for us as a client; and we
-    /// begin no handshake anew.
-    fn handle_message(&mut self, content: &[u8]) -> Result<(), RecordFault> {
-        if content.is_empty() {
-            return Err(RecordFault::Unexpected);
-        }
-        self.message.extend_from_slice(content);
-        let mut message = std::mem::take(&mut self.message);
-        let mut at = 0;
-        while let Some(&[kind, a, b, c]) = message[at..].first_chunk::<4>() {
-            let length = u32::from_be_bytes([0, a, b, c]) as usize;
-            if length > MESSAGE_BYTES_MAX {
-                return Err(RecordFault::TooLong);
-            }
-            let Some(body) = message.get(at + 4..at + 4 + length) else { break };
-            let is_last = at + 4 + length == message.len();
-            let Phase::Open(keys) = &mut self.phase else { return Err(RecordFault::Unexpected) };
-            match (kind, &mut keys.renewal) {
-                // New keys begin with a record.
-                (KEY_UPDATE, Some(renewal)) if is_last => {
-                    let answer = match body {
-                        [0] => false,
-                        [1] => true,
-                        _ => return Err(RecordFault::Malformed),
-                    };
-                    keys.open = renewal.next_to_open().ok_or(RecordFault::Unexpected)?;
-                    self.empty += 1;
-                    if self.empty > EMPTY_MAX {
-                        return Err(RecordFault::Unexpected);
-                    }
-                    if answer {
-                        self.renew()?;
-                    }
-                }
-                (NEW_SESSION_TICKET, Some(renewal)) => {
-                    if !renewal.keep_ticket(body) {
-                        return Err(RecordFault::Unexpected);
-                    }
-                }
-                // A server of TLS 1.2 may ask for a new handshake; it may also be ignored (RFC 5246 section 7.4.1.1).
-                (HELLO_REQUEST, None) if length == 0 => {}
-                _ => return Err(RecordFault::Unexpected),
-            }
-            at += 4 + length;
-        }
-        message.drain(..at);
-        if !message.is_empty() {
-            self.message = message;
-        }
-        Ok(())
     }
 
     /// Says that our keys change, and changes them.
@@ -501,32 +242,6 @@ impl TlsStream {
             }
         }
         Ok(cursor.taken())
-    }
-
-    /// Writes before the client's part of the handshake came.
-    fn write_early(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        let Phase::Handshake(handshake) = &mut self.phase else { return Ok(0) };
-        let mut said = Cursor::new(pieces);
-        let spoken = handshake.speak(&mut self.incoming, &mut self.plain, &mut self.sealed, &mut said);
-        match spoken {
-            Ok(Progress::NeedsInput) => {}
-            Ok(Progress::Complete { ended }) => {
-                self.ended = ended;
-                self.establish()?;
-            }
-            Ok(Progress::Closed) => return Err(self.break_off(io::ErrorKind::BrokenPipe.into())),
-            Err(error) => return Err(self.break_off(io::Error::new(io::ErrorKind::InvalidData, error))),
-        }
-        self.flush()?;
-        Ok(said.taken())
-    }
-
-    /// A handshake cannot go on; the peer is told what is sealed.
-    fn break_off(&mut self, error: io::Error) -> io::Error {
-        self.phase = Phase::Broken(None);
-        // Whether the peer hears it changes nothing.
-        let _unsent = self.flush();
-        error
     }
 
     /// See [`crate::stream::Stream::poll_writable`].
