@@ -51,6 +51,15 @@ def test_a_weight_change_counts_at_once(member, stage):
     assert set(front.names(10)) == {"a"}
 
 
+def test_a_member_that_is_added_begins_with_a_small_share_of_a_pool_with_slow_start(member, stage):
+    front = stage.front([member("old")], pool={"slow_start": {"enable": True, "duration": 1200}})
+    assert set(front.names(10)) == {"old"}
+    front.add(member("new"))
+    assert shares(front.names(60))["new"] <= 6
+    stage.api.update(f"pools/{front.pool['id']}", "pool", slow_start={"enable": False})
+    assert shares(front.names(60))["new"] >= 27
+
+
 def test_all_weights_zero_is_as_all_unhealthy(member, stage):
     front = stage.front([member()], weights={0: 0})
     answer = front.get()

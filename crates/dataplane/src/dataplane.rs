@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::{
     Config, HealthChange,
     bind::bind,
+    clock,
     limits::{Limits, PolicyLimit},
     ocsp, probe,
     target::SharedTarget,
@@ -247,7 +248,13 @@ impl Dataplane {
                 Some(same) if Arc::ptr_eq(&same.plan, target) => same.clone(),
                 former => {
                     let trust = if former.is_some() { trust } else { trust_new };
-                    SharedTarget::new(target.clone(), self.0.config.workers, former.map(Arc::as_ref), trust)
+                    SharedTarget::new(
+                        target.clone(),
+                        self.0.config.workers,
+                        former.map(Arc::as_ref),
+                        trust,
+                        clock::now_ms(),
+                    )
                 }
             });
         }

@@ -14,6 +14,7 @@
 mod acceptor;
 mod bind;
 mod buffer;
+mod clock;
 mod config;
 mod dataplane;
 mod http;

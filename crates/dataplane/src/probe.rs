@@ -32,7 +32,7 @@ use tokio::{
     task::AbortHandle,
 };
 
-use crate::target::SharedTarget;
+use crate::{clock, target::SharedTarget};
 
 /// News about a member's health in a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,7 +124,7 @@ impl State {
     fn write(&self, verdict: Verdict) {
         self.verdict.set(Some(verdict));
         let place = self.place.borrow();
-        place.0.health.set_usable(place.1, verdict == Verdict::Up);
+        place.0.handle_health(place.1, verdict == Verdict::Up, clock::now_ms());
     }
 }
 

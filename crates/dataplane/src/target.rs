@@ -3,13 +3,16 @@
 //! What all workers share is in a [`SharedTarget`], made anew with every plan of the target; what one worker has is in a
 //! [`Target`], which takes over its former self's members (with their kept connections) and turn.
 
-use std::{cell::RefCell, net::IpAddr, rc::Rc, sync::Arc};
+mod turns;
 
-use balance::{Connections, HealthTable, MemberIndex, PickContext, Picker, Placement, Start};
-use model::{Algorithm, TargetId, Weight};
+use std::{net::IpAddr, rc::Rc, sync::Arc};
+
+use balance::{Connections, HealthTable, MemberIndex, PickContext, SlowStart, Start, Warmth};
+use model::TargetId;
 use plan::TargetPlan;
 
-use crate::{http::Sticky, member::Member, tls::MemberTerms, worker::Worker};
+use self::turns::Turns;
+use crate::{clock, http::Sticky, member::Member, tls::MemberTerms, worker::Worker};
 
 /// A target's plan with what all workers share: members, health and counts change together.
 pub(crate) struct SharedTarget {
@@ -18,6 +21,8 @@ pub(crate) struct SharedTarget {
     terms: Option<Arc<MemberTerms>>,
     pub(crate) health: HealthTable,
     pub(crate) connections: Connections,
+    /// How far new members are, where their shares grow.
+    slow_start: Option<SlowStart>,
 }
 
 impl SharedTarget {
@@ -28,6 +33,7 @@ impl SharedTarget {
         workers: usize,
         former: Option<&Self>,
         trust: bool,
+        now_ms: u64,
     ) -> Arc<Self> {
         let before: Vec<Option<usize>> = plan
             .members
@@ -53,7 +59,32 @@ impl SharedTarget {
             Some(same) if same.plan == *wanted => same.clone(),
             Some(_) | None => MemberTerms::new(wanted),
         });
-        Arc::new(Self { plan, terms, health, connections })
+        let slow_start = plan.slow_start.map(|duration| {
+            SlowStart::new(duration, plan.members.len(), |index| match (former, before[index]) {
+                (None, _) => Warmth::Warm,
+                (Some(former), Some(old)) => {
+                    former.slow_start.as_ref().map_or(Warmth::Warm, |slow_start| slow_start.warmth(old))
+                }
+                (Some(former), None) => {
+                    Warmth::of_new_member(former.health.any_usable(), health.is_usable(index), now_ms)
+                }
+            })
+        });
+        Arc::new(Self { plan, terms, health, connections, slow_start })
+    }
+
+    /// Takes in a verdict about a member. To be called by one thread at a time.
+    pub(crate) fn handle_health(&self, member: usize, healthy: bool, now_ms: u64) {
+        if let Some(slow_start) = &self.slow_start {
+            // Before the health table: whoever sees its change sees this one, too.
+            slow_start.handle_health(member, healthy, now_ms);
+        }
+        self.health.set_usable(member, healthy);
+    }
+
+    /// Whether shares may change by themselves.
+    pub(crate) fn is_to_be_followed(&self) -> bool {
+        self.slow_start.is_some()
     }
 }
 
@@ -61,7 +92,7 @@ impl SharedTarget {
 pub(crate) struct Target {
     pub(crate) shared: Arc<SharedTarget>,
     worker: u16,
-    picker: RefCell<Picker>,
+    turns: Turns,
     members: Box<[Rc<Member>]>,
     /// How clients stay with a member.
     pub(crate) sticky: Option<Sticky>,
@@ -102,19 +133,10 @@ impl Target {
             let stays = |old: &Rc<Member>| members.iter().any(|member| Rc::ptr_eq(member, old));
             former.members.iter().filter(|old| !stays(old)).for_each(|old| old.close_idle());
         }
-        let weights: Vec<Weight> = plan.members.iter().map(|member| member.weight).collect();
-        let placement = match (plan.algorithm, &plan.maglev) {
-            (Algorithm::SourceIp, Some(maglev)) => Placement::SourceIp(maglev),
-            (Algorithm::LeastConnections, _) => Placement::LeastConnections,
-            // A plan for the hash always has its table; without one, turns are a fair substitute.
-            (Algorithm::RoundRobin, _) | (Algorithm::SourceIp, None) => Placement::RoundRobin,
-        };
         let start = Start { worker: worker.index as u16, workers: worker.config.workers as u16 };
-        let previous = former.map(|former| former.picker.borrow());
-        let picker = Picker::new(placement, &weights, plan.all_down_forward, start, previous.as_deref());
-        drop(previous);
+        let turns = Turns::new(&shared, start, former.map(|former| &former.turns), clock::now_ms());
         let sticky = Sticky::new(plan, &worker.config.sticky_key);
-        Rc::new(Self { worker: worker.index as u16, picker: RefCell::new(picker), members, sticky, shared })
+        Rc::new(Self { worker: worker.index as u16, turns, members, sticky, shared })
     }
 
     pub(crate) fn id(&self) -> TargetId {
@@ -138,7 +160,7 @@ impl Target {
                 .or_else(|| sticky.by_source(client, |member| self.is_usable(member, tried))),
         };
         let context = PickContext { client, tried: tried.indices(), health, connections };
-        let Some(index) = wanted.or_else(|| self.picker.borrow_mut().pick(&context)) else {
+        let Some(index) = wanted.or_else(|| self.turns.pick(&context)) else {
             return Err(if self.members.is_empty() { Unserved::NoMembers } else { Unserved::NoneUsable });
         };
         connections.begin(self.worker, usize::from(index));
@@ -150,6 +172,11 @@ impl Target {
     pub(crate) fn is_usable(&self, member: usize, tried: &Tried) -> bool {
         self.shared.health.is_usable(member)
             && !tried.indices().iter().any(|&tried| usize::from(tried) == member)
+    }
+
+    /// Takes in what changes by itself: how far slow starts are.
+    pub(crate) fn follow(&self, now_ms: u64) {
+        self.turns.follow(&self.shared, now_ms);
     }
 
     /// See [`Member::sweep`].

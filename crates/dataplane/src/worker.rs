@@ -25,6 +25,7 @@ use tokio::{
 use crate::{
     acceptor::Acceptor,
     buffer::Buffers,
+    clock,
     config::Config,
     http::HttpScratch,
     limits::{Limits, PolicyLimit},
@@ -52,6 +53,8 @@ pub(crate) struct Worker {
     draining: Cell<Option<u32>>,
     slots: RefCell<HashMap<ListenerId, Listening>>,
     targets: RefCell<HashMap<TargetId, Rc<Target>>>,
+    /// Those whose shares may change by themselves.
+    followed: RefCell<Vec<Rc<Target>>>,
     groups: Cell<u32>,
     /// Listening sockets.
     pub(crate) sockets: Cell<usize>,
@@ -152,6 +155,7 @@ impl Worker {
             draining: Cell::new(None),
             slots: RefCell::default(),
             targets: RefCell::default(),
+            followed: RefCell::default(),
             groups: Cell::new(0),
             sockets: Cell::new(0),
         })
@@ -165,6 +169,7 @@ impl Worker {
             let each_tick = |table: &Table| {
                 let now = table.now();
                 worker.access_log.borrow_mut().flush();
+                worker.follow();
                 let due = now - swept.get() >= SWEEP_TICKS;
                 if !due && table.taken() > 0 {
                     return true;
@@ -240,12 +245,18 @@ impl Worker {
         }
         let target = Target::new(self, shared, former.map(Rc::as_ref));
         targets.insert(target.id(), target.clone());
+        let mut followed = self.followed.borrow_mut();
+        followed.retain(|other| other.id() != target.id());
+        if target.shared.is_to_be_followed() {
+            followed.push(target.clone());
+        }
         target
     }
 
     /// Forgets a target that nothing names any more; exchanges under way keep it to their end.
     fn drop_target(&self, target: &Target) {
         self.targets.borrow_mut().remove(&target.id());
+        self.followed.borrow_mut().retain(|other| other.id() != target.id());
         target.close_idle();
     }
 
@@ -293,6 +304,16 @@ impl Worker {
             seat.pause(Duration::from_millis(1)).await;
         }
         self.access_log.borrow_mut().flush();
+    }
+
+    /// Takes in what changes by itself.
+    fn follow(&self) {
+        let followed = self.followed.borrow();
+        if followed.is_empty() {
+            return;
+        }
+        let now_ms = clock::now_ms();
+        followed.iter().for_each(|target| target.follow(now_ms));
     }
 
     /// Closes connections to members that are not needed; how many are still kept.

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use balance::{MEMBERS_MAX, Maglev, member_key};
 use model::{
-    Algorithm, Listener, Member, MemberId, Name, Pool, PoolId, PoolProtocol, Port, Snapshot, Target,
-    TargetId, Weight,
+    Algorithm, Listener, Member, MemberId, Name, Pool, PoolId, PoolProtocol, Port, SlowStartDuration,
+    Snapshot, Target, TargetId, Weight,
     pool::{Drain, Stickiness},
     target::ProbeSettings,
 };
@@ -39,6 +39,9 @@ pub struct TargetPlan {
     pub all_down_forward: bool,
     /// Deregistration delay; none: nothing was said.
     pub drain: Option<Drain>,
+    /// Over how long a new member's share grows to its weight; none: it has it at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slow_start: Option<SlowStartDuration>,
     /// The lookup table of [`Algorithm::SourceIp`].
     #[serde(skip)]
     pub maglev: Option<Arc<Maglev>>,
@@ -84,6 +87,7 @@ impl TargetPlan {
             Algorithm::SourceIp => Some(tables.table(pool.id, &members, before)),
             Algorithm::RoundRobin | Algorithm::LeastConnections => None,
         };
+        let grows = matches!(target.algorithm, Algorithm::RoundRobin | Algorithm::LeastConnections);
         let tls_before = before.and_then(|before| before.member_tls.as_ref());
         let plan = Self {
             id: target.id,
@@ -99,6 +103,7 @@ impl TargetPlan {
             probe: target.probe,
             all_down_forward: pool.all_down_forward,
             drain: pool.drain,
+            slow_start: pool.slow_start.filter(|slow| slow.enabled && grows).map(|slow| slow.duration),
             maglev,
         };
         Some(same_or_new(before, plan))
@@ -127,6 +132,7 @@ impl TargetPlan {
             probe: None,
             all_down_forward: false,
             drain: None,
+            slow_start: None,
             maglev: None,
         }
     }

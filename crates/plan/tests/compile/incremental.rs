@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use model::{
     Action, Algorithm, Compare, Kind, ListenerId, Object, PoolProtocol, Port, Priority, Revision,
-    RuleSubject, Snapshot, StickyMinutes, TlsVersion, Weight,
+    RuleSubject, SlowStartDuration, Snapshot, StickyMinutes, TlsVersion, Weight,
     listener::{AccessMode, Service},
-    pool::Stickiness,
+    pool::{SlowStart, Stickiness},
 };
 use plan::{Plan, compile};
 use proptest::prelude::*;
@@ -93,7 +93,7 @@ fn edit() -> impl Strategy<Value = Edit> {
             .prop_map(|(n, admin_up, vip)| Edit::LoadBalancer { n, admin_up, vip }),
         4 => (0..5u64, 0..4u64, prop::option::weighted(0.8, 0..4u64), 0..10u8)
             .prop_map(|(n, load_balancer, pool, variant)| Edit::Listener { n, load_balancer, pool, variant }),
-        3 => (0..3u64, 0..6u8).prop_map(|(n, variant)| Edit::Pool { n, variant }),
+        3 => (0..3u64, 0..7u8).prop_map(|(n, variant)| Edit::Pool { n, variant }),
         4 => (0..8u64, 0..4u64, 0..3u16, 0..3u8)
             .prop_map(|(n, pool, weight, variant)| Edit::Member { n, pool, weight, variant }),
         2 => (0..3u64, 0..3u8).prop_map(|(n, variant)| Edit::Monitor { n, variant }),
@@ -136,6 +136,7 @@ fn carry_out(objects: &mut Objects, edit: Edit) {
             2 => pool.algorithm = Algorithm::SourceIp,
             3 => pool.any_port = true,
             4 => pool.member_tls = Some(verified_by(n)),
+            5 => pool.slow_start = Some(SlowStart { enabled: true, duration: SlowStartDuration::of(30) }),
             _ => pool.all_down_forward = true,
         }),
         Edit::Member { n, pool, weight, variant } => objects.member(n, pool, |member| {

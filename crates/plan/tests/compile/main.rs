@@ -5,3 +5,4 @@ mod golden;
 mod incremental;
 mod objects;
 mod routing;
+mod targets;
