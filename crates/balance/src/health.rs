@@ -86,6 +86,16 @@ impl Health {
     }
 }
 
+impl From<Verdict> for Health {
+    /// The state in which a verdict was just reached.
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Up => Self::Up { failed: 0 },
+            Verdict::Down => Self::Down { passed: 0 },
+        }
+    }
+}
+
 impl From<&ProbeSettings> for Thresholds {
     fn from(settings: &ProbeSettings) -> Self {
         Self { rise: settings.rise.value(), fall: settings.fall.value() }

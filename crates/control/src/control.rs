@@ -44,6 +44,11 @@ impl Control {
         Self { inner: Arc::new(inner) }
     }
 
+    /// Waits until what goes into the store behind an answer, traces of refused commands, is there.
+    pub async fn settled(&self) {
+        self.inner.refusals.written().await;
+    }
+
     /// What a caller's project may see now.
     pub fn view(&self, caller: &Caller) -> View {
         View {

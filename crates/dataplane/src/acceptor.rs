@@ -1,6 +1,15 @@
 //! Accepting connections from one listening socket.
 
-use std::{future::poll_fn, io, net::SocketAddr, os::fd::OwnedFd, rc::Rc, time::Duration};
+use std::{
+    cell::Cell,
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    os::fd::OwnedFd,
+    rc::Rc,
+    task::{Poll, Waker},
+    time::Duration,
+};
 
 use plan::ServicePlan;
 use rustix::{
@@ -26,8 +35,12 @@ const REST: Duration = Duration::from_millis(100);
 pub(crate) struct Acceptor {
     door: Rc<Door>,
     socket: Rc<Watched>,
+    held: Held,
     task: JoinHandle<()>,
 }
+
+/// The task that accepts, while accepting is held.
+type Held = Rc<Cell<Option<Waker>>>;
 
 /// What a connection knows about where it came in.
 pub(crate) struct Door {
@@ -48,12 +61,32 @@ impl Acceptor {
         let door = Rc::new(Door { worker, slot, address });
         let socket = Rc::new(Watched::new(socket.into())?);
         door.worker.sockets.set(door.worker.sockets.get() + 1);
-        let task = tokio::task::spawn_local(accept(door.clone(), socket.clone()));
-        Ok(Self { door, socket, task })
+        let held = Held::default();
+        let task = tokio::task::spawn_local(accept(door.clone(), socket.clone(), held.clone()));
+        Ok(Self { door, socket, held, task })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.door.address
+    }
+
+    /// Another descriptor of the same socket.
+    pub(crate) fn lend(&self) -> io::Result<OwnedFd> {
+        self.socket.get().try_clone()
+    }
+
+    /// Goes on after [`Worker::is_held`] has ended.
+    pub(crate) fn go_on(&self) {
+        if let Some(task) = self.held.take() {
+            task.wake();
+        }
+    }
+
+    /// Stops accepting, and leaves the socket to the process that it was lent to.
+    pub(crate) fn leave(self) {
+        self.task.abort();
+        let sockets = &self.door.worker.sockets;
+        sockets.set(sockets.get() - 1);
     }
 
     /// Stops accepting; connections that the kernel has already made are still taken.
@@ -86,14 +119,21 @@ fn has_another(socket: &OwnedFd) -> bool {
     !matches!(rustix::event::poll(&mut asked, Some(&now)), Ok(0))
 }
 
-async fn accept(door: Rc<Door>, socket: Rc<Watched>) {
+async fn accept(door: Rc<Door>, socket: Rc<Watched>, held: Held) {
     loop {
         if !door.worker.may_accept() {
             rest(&door.worker).await;
             continue;
         }
         let take = |socket: &OwnedFd| take_one(socket).map(|taken| (taken, has_another(socket)));
-        match poll_fn(|cx| socket.poll_take(cx, take)).await {
+        let next = poll_fn(|cx| {
+            if door.worker.is_held() {
+                held.set(Some(cx.waker().clone()));
+                return Poll::Pending;
+            }
+            socket.poll_take(cx, take)
+        });
+        match next.await {
             Ok((stream, peer)) => begin(&door, stream, peer),
             Err(error) if is_the_clients(&error) => {}
             Err(error) => {

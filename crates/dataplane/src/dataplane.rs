@@ -9,20 +9,19 @@ use std::{
 };
 
 use imbl::ordmap::DiffItem;
-use model::{ListenerId, PolicyId, TargetId, Timestamp};
+use model::{ListenerId, PolicyId, TargetId, Timestamp, Verdict};
 use plan::{ListenerPlan, Plan, ServicePlan, TargetPlan, TlsPlan};
 use telemetry::Registry;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    Config, HealthChange,
-    bind::bind,
-    clock,
+    Config, HealthChange, clock,
+    handover::{Heirlooms, Inheritance, ListeningSocket, Transport},
     limits::{Limits, PolicyLimit},
     ocsp, probe,
     target::SharedTarget,
     tls::{ShownCertificates, Terms},
-    worker::{self, Change},
+    worker::{self, Change, Farewell},
 };
 
 /// The running data plane. A clone is another handle on the same.
@@ -52,6 +51,9 @@ struct Inner {
 struct State {
     plan: Option<Arc<Plan>>,
     listeners: BTreeMap<ListenerId, InForce>,
+    heirlooms: Heirlooms,
+    /// Whether the sockets were lent to a process that takes over: none is bound beside them.
+    lent: bool,
     draining: bool,
 }
 
@@ -95,6 +97,28 @@ const REBIND_EVERY: Duration = Duration::from_secs(2);
 /// # Errors
 /// When a thread or a runtime cannot be had.
 pub fn start(config: Config, registry: Registry, now: fn() -> Timestamp) -> io::Result<Dataplane> {
+    begin(config, registry, now, None)
+}
+
+/// As [`start`], with what another process had. Nothing is accepted before [`Dataplane::accept`].
+///
+/// # Errors
+/// When a thread or a runtime cannot be had.
+pub fn take_over(
+    config: Config,
+    registry: Registry,
+    now: fn() -> Timestamp,
+    inheritance: Inheritance,
+) -> io::Result<Dataplane> {
+    begin(config, registry, now, Some(inheritance))
+}
+
+fn begin(
+    config: Config,
+    registry: Registry,
+    now: fn() -> Timestamp,
+    inheritance: Option<Inheritance>,
+) -> io::Result<Dataplane> {
     let config = Config { workers: config.workers.max(1), ..config };
     let limits = Arc::new(Limits::new(config.connections_max, config.workers));
     let inner: Arc<OnceLock<Weak<Inner>>> = Arc::default();
@@ -102,7 +126,9 @@ pub fn start(config: Config, registry: Registry, now: fn() -> Timestamp) -> io::
     let stapler =
         config.ocsp_stapling.map(|settings| ocsp::start(settings, registry.clone(), now)).transpose()?;
     let workers = (0..config.workers)
-        .map(|index| worker::start(index, config.clone(), limits.clone(), registry.clone()))
+        .map(|index| {
+            worker::start(index, config.clone(), limits.clone(), registry.clone(), inheritance.is_some())
+        })
         .collect::<io::Result<_>>()?;
     let dataplane = Dataplane(Arc::new(Inner {
         config,
@@ -112,7 +138,10 @@ pub fn start(config: Config, registry: Registry, now: fn() -> Timestamp) -> io::
         prober,
         news: Mutex::new(Some(news)),
         faults: watch::Sender::default(),
-        state: tokio::sync::Mutex::default(),
+        state: tokio::sync::Mutex::new(State {
+            heirlooms: inheritance.map(Heirlooms::from).unwrap_or_default(),
+            ..State::default()
+        }),
     }));
     inner.get_or_init(|| Arc::downgrade(&dataplane.0));
     Ok(dataplane)
@@ -143,14 +172,64 @@ impl Dataplane {
         self.0.faults.subscribe()
     }
 
+    /// Other descriptors of all listening sockets, for a process that takes over. Until [`Dataplane::accept`] nothing that failed
+    /// is bound again.
+    ///
+    /// # Errors
+    /// When descriptors run out, or a worker has ended.
+    pub async fn lend(&self) -> io::Result<Vec<ListeningSocket>> {
+        self.0.state.lock().await.lent = true;
+        let mut answers = Vec::new();
+        let ordered = self.order(|| {
+            let (to, answer) = oneshot::channel();
+            answers.push(answer);
+            vec![Change::Lend(to)]
+        });
+        wait(ordered).await;
+        let mut lent = Vec::new();
+        for answer in answers {
+            let sockets = answer.await.map_err(|_| io::Error::other("a worker has ended"))??;
+            lent.extend(sockets.into_iter().map(|(address, descriptor)| ListeningSocket {
+                transport: Transport::Tcp,
+                address,
+                descriptor,
+            }));
+        }
+        Ok(lent)
+    }
+
+    /// Leaves new connections in the kernel's queues from now on. Connections that are open go on.
+    pub async fn hold(&self) {
+        wait(self.order(|| vec![Change::Hold(true)])).await;
+    }
+
+    /// Takes new connections, after [`Dataplane::hold`] or [`take_over`]. What was inherited and is not in use is let go.
+    pub async fn accept(&self) {
+        let mut state = self.0.state.lock().await;
+        state.lent = false;
+        for address in std::mem::take(&mut state.heirlooms).unclaimed() {
+            tracing::info!(%address, "no listener wants this inherited socket; it is closed");
+        }
+        wait(self.order(|| vec![Change::Hold(false)])).await;
+    }
+
     /// Stops accepting, closes idle connections, and returns when all others have ended or `limit` is over.
     pub async fn drain(&self, limit: Duration) {
+        self.end(Farewell::Close, limit).await;
+    }
+
+    /// As [`Dataplane::drain`], when another process accepts from the same sockets: they are left as they are.
+    pub async fn drain_after_handover(&self, limit: Duration) {
+        self.end(Farewell::Leave, limit).await;
+    }
+
+    async fn end(&self, farewell: Farewell, limit: Duration) {
         let mut state = self.0.state.lock().await;
         if state.draining {
             return;
         }
         state.draining = true;
-        let done = self.order(|| vec![Change::Drain]);
+        let done = self.order(|| vec![Change::Drain(farewell)]);
         // At the limit the process ends, and with it what is left.
         let _ = tokio::time::timeout(limit, wait(done)).await;
     }
@@ -158,7 +237,8 @@ impl Dataplane {
     /// Tries again to bind what could not be bound.
     async fn rebind(&self) {
         let mut state = self.0.state.lock().await;
-        if state.draining || state.listeners.values().all(|listener| listener.bind_fault.is_none()) {
+        let is_bound = |listener: &InForce| listener.bind_fault.is_none();
+        if state.draining || state.lent || state.listeners.values().all(is_bound) {
             return;
         }
         let plan = state.plan.clone().unwrap_or_default();
@@ -196,7 +276,8 @@ impl Dataplane {
         if !for_prober.is_empty() {
             let (done, prober_done) = oneshot::channel();
             // A prober that is gone leaves verdicts as they are.
-            let _ = self.0.prober.send(probe::Order { targets: for_prober, done });
+            let known = state.heirlooms.health.clone();
+            let _ = self.0.prober.send(probe::Order { targets: for_prober, known, done });
             let _ = prober_done.await;
         }
         if for_workers.iter().any(|changes| !changes.is_empty()) {
@@ -228,7 +309,7 @@ impl Dataplane {
         let closed: Vec<SocketAddr> = bound.difference(&wanted).copied().collect();
         let (mut opened, mut bind_fault) = (Vec::new(), None);
         for address in wanted.difference(&bound).copied() {
-            match for_workers.iter().map(|_| bind(address)).collect::<Result<Vec<_>, _>>() {
+            match state.heirlooms.sockets(address, for_workers.len()) {
                 Ok(sockets) => opened.push((address, sockets)),
                 Err(error) => bind_fault = Some(error.to_string()),
             }
@@ -248,11 +329,13 @@ impl Dataplane {
                 Some(same) if Arc::ptr_eq(&same.plan, target) => same.clone(),
                 former => {
                     let trust = if former.is_some() { trust } else { trust_new };
+                    let known = |member| state.heirlooms.health.get(&(target.id, member));
+                    let trusts = |member| known(member).map_or(trust, |verdict| *verdict == Verdict::Up);
                     SharedTarget::new(
                         target.clone(),
                         self.0.config.workers,
                         former.map(Arc::as_ref),
-                        trust,
+                        trusts,
                         clock::now_ms(),
                     )
                 }
@@ -282,9 +365,13 @@ impl Dataplane {
         for (worker, changes) in for_workers.iter_mut().enumerate().rev() {
             let opened = opened
                 .iter_mut()
-                .filter_map(|(address, sockets)| {
-                    debug_assert_eq!(sockets.len(), worker + 1, "one socket per worker that has not got one");
-                    Some((*address, sockets.pop()?))
+                .flat_map(|(address, sockets)| {
+                    debug_assert_eq!(
+                        sockets.len(),
+                        worker + 1,
+                        "a share for every worker that has not got one"
+                    );
+                    sockets.pop().unwrap_or_default().into_iter().map(|socket| (*address, socket))
                 })
                 .collect();
             let targets = targets.values().cloned().collect();

@@ -17,6 +17,7 @@ mod buffer;
 mod clock;
 mod config;
 mod dataplane;
+mod handover;
 mod http;
 mod http2;
 mod io;
@@ -38,5 +39,6 @@ mod worker;
 
 pub use balance::StickyKey;
 pub use config::{Config, OcspStapling};
-pub use dataplane::{Applied, Dataplane, start};
+pub use dataplane::{Applied, Dataplane, start, take_over};
+pub use handover::{Inheritance, ListeningSocket, Transport, Verdicts};
 pub use probe::HealthChange;

@@ -6,7 +6,8 @@
 //! Over changes of the plan a member keeps its verdict: with the same settings its row of probes goes on; with others the
 //! verdict holds until the first new result, which counts at once. A member that is new in a probed target gets no work before
 //! its first result (open-questions.md row 22), except in the first plan of a process: there, what was in force before the
-//! restart is taken to be usable until a probe says otherwise.
+//! restart is taken to be usable until a probe says otherwise. After an upgrade the verdicts of the process before hold, and the
+//! thresholds count from them.
 //!
 //! What it does not do: it keeps no history, and it does not know which traffic a member gets.
 
@@ -32,7 +33,7 @@ use tokio::{
     task::AbortHandle,
 };
 
-use crate::{clock, target::SharedTarget};
+use crate::{clock, handover::Verdicts, target::SharedTarget};
 
 /// News about a member's health in a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub struct HealthChange {
 /// Targets that changed; none: the target is gone.
 pub(crate) struct Order {
     pub(crate) targets: Vec<(TargetId, Option<Arc<SharedTarget>>)>,
+    /// Verdicts of the process before this one, for members that are not probed yet.
+    pub(crate) known: Arc<Verdicts>,
     /// Told when the tables of the new targets hold what is known.
     pub(crate) done: oneshot::Sender<()>,
 }
@@ -133,7 +136,7 @@ impl Prober {
         while let Some(order) = inbox.recv().await {
             for (id, target) in order.targets {
                 match target {
-                    Some(target) => self.set(id, &target),
+                    Some(target) => self.set(id, &target, &order.known),
                     None => self.remove(id),
                 }
             }
@@ -142,7 +145,7 @@ impl Prober {
         }
     }
 
-    fn set(&mut self, id: TargetId, target: &Arc<SharedTarget>) {
+    fn set(&mut self, id: TargetId, target: &Arc<SharedTarget>, known: &Verdicts) {
         let Some(settings) = &target.plan.probe else { return self.remove(id) };
         let mut before = self.targets.remove(&id).unwrap_or_default();
         let mut rows = HashMap::with_capacity(target.plan.members.len());
@@ -163,12 +166,14 @@ impl Prober {
                     }
                     row
                 }
-                other => {
-                    let verdict = other.and_then(|row| {
-                        row.task.abort();
-                        row.state.verdict.get()
-                    });
-                    self.begin(about, place, verdict)
+                Some(other) => {
+                    other.task.abort();
+                    self.begin(about, place, Health::default(), other.state.verdict.get())
+                }
+                None => {
+                    let verdict = known.get(&(id, member.id)).copied();
+                    let health = verdict.map_or_else(Health::default, Health::from);
+                    self.begin(about, place, health, verdict)
                 }
             };
             rows.insert(member.id, row);
@@ -191,9 +196,14 @@ impl Prober {
         }
     }
 
-    fn begin(&self, about: About, place: (Arc<SharedTarget>, usize), verdict: Option<Verdict>) -> Row {
-        let state =
-            Rc::new(State { health: Health::default().into(), verdict: None.into(), place: place.into() });
+    fn begin(
+        &self,
+        about: About,
+        place: (Arc<SharedTarget>, usize),
+        health: Health,
+        verdict: Option<Verdict>,
+    ) -> Row {
+        let state = Rc::new(State { health: health.into(), verdict: None.into(), place: place.into() });
         if let Some(verdict) = verdict {
             state.write(verdict);
         }

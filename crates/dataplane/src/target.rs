@@ -8,7 +8,7 @@ mod turns;
 use std::{net::IpAddr, rc::Rc, sync::Arc};
 
 use balance::{Connections, HealthTable, MemberIndex, PickContext, SlowStart, Start, Warmth};
-use model::TargetId;
+use model::{MemberId, TargetId};
 use plan::TargetPlan;
 
 use self::turns::Turns;
@@ -27,12 +27,12 @@ pub(crate) struct SharedTarget {
 
 impl SharedTarget {
     /// The state for a plan. A member keeps what is known of it; a member that is new gets no work before its first probe,
-    /// unless `trust` says that traffic must not wait for it, or nothing probes.
+    /// unless `trusts` says that traffic must not wait for it, or nothing probes.
     pub(crate) fn new(
         plan: Arc<TargetPlan>,
         workers: usize,
         former: Option<&Self>,
-        trust: bool,
+        trusts: impl Fn(MemberId) -> bool,
         now_ms: u64,
     ) -> Arc<Self> {
         let before: Vec<Option<usize>> = plan
@@ -44,7 +44,7 @@ impl SharedTarget {
             .collect();
         let usable = |index: usize| match (former, before[index]) {
             (Some(former), Some(old)) => former.health.is_usable(old),
-            _ => trust,
+            _ => trusts(plan.members[index].id),
         };
         let health = match plan.probe {
             Some(_) => HealthTable::new(plan.members.len(), usable),

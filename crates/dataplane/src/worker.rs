@@ -8,6 +8,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     io,
     net::SocketAddr,
+    os::fd::OwnedFd,
     rc::Rc,
     sync::Arc,
     thread,
@@ -51,6 +52,8 @@ pub(crate) struct Worker {
     pub(crate) member_tls: MemberTls,
     /// Since when (in ticks) there is no new work, and what is open ends when its present work ends.
     draining: Cell<Option<u32>>,
+    /// Whether new connections are left in the kernel's queues for now.
+    held: Cell<bool>,
     slots: RefCell<HashMap<ListenerId, Listening>>,
     targets: RefCell<HashMap<TargetId, Rc<Target>>>,
     /// Those whose shares may change by themselves.
@@ -91,16 +94,30 @@ pub(crate) enum Change {
     },
     /// A listener is gone.
     Removed(ListenerId),
+    /// New connections are left in the kernel's queues from now on, or taken again.
+    Hold(bool),
+    /// Asks for other descriptors of all listening sockets.
+    Lend(oneshot::Sender<io::Result<Vec<(SocketAddr, OwnedFd)>>>),
     /// No new work. Answered when the last connection has ended.
-    Drain,
+    Drain(Farewell),
 }
 
-/// Starts a worker's thread.
+/// What becomes of listening sockets when a worker drains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Farewell {
+    /// Connections that the kernel has already made are taken, then nobody gets in any more.
+    Close,
+    /// They were lent to another process, which accepts from them.
+    Leave,
+}
+
+/// Starts a worker's thread. `held`: it accepts nothing before [`Change::Hold`] says so.
 pub(crate) fn start(
     index: usize,
     config: Config,
     limits: Arc<Limits>,
     registry: Registry,
+    held: bool,
 ) -> io::Result<mpsc::UnboundedSender<Order>> {
     let (orders, inbox) = mpsc::unbounded_channel();
     // The runtime is made here so that its failure is ours to tell; a current-thread runtime may move before it runs.
@@ -115,7 +132,7 @@ pub(crate) fn start(
             Err(error) => return drop(ready.send(Err(error))),
         };
         runtime.block_on(async move {
-            let worker = match Worker::new(index, config, limits, registry) {
+            let worker = match Worker::new(index, config, limits, registry, held) {
                 Ok(worker) => Rc::new(worker),
                 Err(error) => return drop(ready.send(Err(error))),
             };
@@ -135,11 +152,20 @@ const EVENT_INTERVAL: u32 = 256;
 /// How long a draining worker waits for the first request of a connection.
 const DRAIN_GRACE_TICKS: u32 = 10;
 
+/// How long a connection on which nothing is under way may bring another request while its worker drains: it may be on its way.
+pub(crate) const DRAIN_GRACE: Duration = Duration::from_secs(1);
+
 /// How often kept connections to members are looked through, in ticks.
 const SWEEP_TICKS: u32 = 20;
 
 impl Worker {
-    fn new(index: usize, config: Config, limits: Arc<Limits>, registry: Registry) -> io::Result<Self> {
+    fn new(
+        index: usize,
+        config: Config,
+        limits: Arc<Limits>,
+        registry: Registry,
+        held: bool,
+    ) -> io::Result<Self> {
         Ok(Self {
             index,
             access_log: RefCell::new(config.access_logs.lane()),
@@ -153,6 +179,7 @@ impl Worker {
             tls: Rc::default(),
             member_tls: MemberTls::new()?,
             draining: Cell::new(None),
+            held: Cell::new(held),
             slots: RefCell::default(),
             targets: RefCell::default(),
             followed: RefCell::default(),
@@ -180,18 +207,21 @@ impl Worker {
             worker.table.run(each_tick).await;
         });
         while let Some(order) = inbox.recv().await {
-            let mut drain = false;
+            let mut drain = None;
             for change in order.changes {
                 match change {
                     Change::Listener { plan, targets, limiters, tls, opened, closed } => {
                         self.set_listener(plan, targets, &limiters, tls, opened, &closed);
                     }
                     Change::Removed(listener) => self.remove_listener(listener),
-                    Change::Drain => drain = true,
+                    Change::Hold(held) => self.hold(held),
+                    // Whoever asked may have stopped waiting.
+                    Change::Lend(to) => drop(to.send(self.lend())),
+                    Change::Drain(farewell) => drain = Some(farewell),
                 }
             }
-            if drain {
-                self.drain().await;
+            if let Some(farewell) = drain {
+                self.drain(farewell).await;
             }
             // Whoever gave the order may have stopped waiting.
             let _ = order.done.send(());
@@ -270,6 +300,24 @@ impl Worker {
         self.draining.get().is_some_and(|since| self.table.now().saturating_sub(since) >= DRAIN_GRACE_TICKS)
     }
 
+    /// Whether new connections are left in the kernel's queues for now.
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.get()
+    }
+
+    fn hold(&self, held: bool) {
+        self.held.set(held);
+        if !held {
+            self.slots.borrow().values().flat_map(|listening| &listening.acceptors).for_each(Acceptor::go_on);
+        }
+    }
+
+    fn lend(&self) -> io::Result<Vec<(SocketAddr, OwnedFd)>> {
+        let slots = self.slots.borrow();
+        let acceptors = slots.values().flat_map(|listening| &listening.acceptors);
+        acceptors.map(|acceptor| Ok((acceptor.address(), acceptor.lend()?))).collect()
+    }
+
     /// Whether another connection may be opened; notes what is.
     pub(crate) fn may_accept(&self) -> bool {
         self.limits.note(self.index, self.table.taken(), self.sockets.get());
@@ -289,10 +337,13 @@ impl Worker {
         }
     }
 
-    async fn drain(&self) {
+    async fn drain(&self, farewell: Farewell) {
         self.draining.set(Some(self.table.now()));
         for (_, listening) in self.slots.borrow_mut().drain() {
-            listening.acceptors.into_iter().for_each(Acceptor::stop);
+            listening.acceptors.into_iter().for_each(match farewell {
+                Farewell::Close => Acceptor::stop,
+                Farewell::Leave => Acceptor::leave,
+            });
         }
         for target in self.targets.borrow().values() {
             target.close_idle();

@@ -8,6 +8,7 @@
 //!
 //! It decides who is calling and in which project, never what they may do: that is `control`'s. It knows no noun of load balancing.
 //! A [`Gateway`] serves health and metrics at once, and the API from [`Gateway::open`] on; before that the API answers 503.
+//! [`Gateway::close`] lets requests wait, while another process gets ready to serve them ([`gate`]).
 //!
 //! A request runs in a task of its own: a client that hangs up cannot leave a command half-way, and a panic is a 500.
 //!
@@ -16,12 +17,13 @@
 mod authenticate;
 mod body;
 mod errors;
+mod gate;
 mod identity_api;
 mod mount;
 mod serve;
 mod throttle;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
 use identity::token::TokenKey;
@@ -29,13 +31,15 @@ use model::Snapshot;
 use tokio::sync::watch;
 
 pub use body::BODY_MAX;
+pub use gate::Closed;
 pub use serve::{Limits, NotLoopback, plain_http_allowed, serve};
 
 /// The API server. Clones share everything.
 #[derive(Clone)]
 pub struct Gateway {
     operations: Arc<Operations>,
-    api: Arc<OnceLock<Api>>,
+    api: Arc<RwLock<Option<Arc<Api>>>>,
+    gate: gate::Gate,
 }
 
 /// What operators ask for; answered from the start and without credentials.
@@ -69,14 +73,19 @@ struct Api {
 impl Gateway {
     /// A gateway that answers for health and metrics only.
     pub fn new(operations: Operations) -> Self {
-        Self { operations: Arc::new(operations), api: Arc::new(OnceLock::new()) }
+        Self { operations: Arc::new(operations), api: Arc::default(), gate: gate::Gate::default() }
     }
 
-    /// From now on the API is served. A second call changes nothing and answers false.
-    pub fn open(&self, parts: Parts) -> bool {
+    /// From now on the API is served with these parts; requests under way end with those that they began with.
+    pub fn open(&self, parts: Parts) {
         let Parts { snapshots, token_key, region, huawei } = parts;
         let logins = throttle::Logins::new();
-        self.api.set(Api { snapshots, token_key, region, huawei, logins }).is_ok()
+        let api = Arc::new(Api { snapshots, token_key, region, huawei, logins });
+        *self.api.write().unwrap_or_else(PoisonError::into_inner) = Some(api);
+    }
+
+    fn api(&self) -> Option<Arc<Api>> {
+        self.api.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

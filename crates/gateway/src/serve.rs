@@ -34,7 +34,7 @@ use tower::ServiceExt;
 use crate::{
     Api, Gateway,
     authenticate::{self, Unauthenticated, authenticate},
-    body, errors, identity_api,
+    body, errors, gate, identity_api,
     mount::{Mount, mount},
 };
 
@@ -77,19 +77,25 @@ pub fn plain_http_allowed(address: SocketAddr) -> Result<(), NotLoopback> {
     if address.ip().to_canonical().is_loopback() { Ok(()) } else { Err(NotLoopback(address)) }
 }
 
-/// Serves until `stop` is done, then accepts nothing more, lets requests end within [`Limits::drain`], and returns.
-pub async fn serve(listener: TcpListener, gateway: Gateway, limits: Limits, stop: impl Future<Output = ()>) {
+/// Serves until `stop` is done, then accepts nothing more, lets requests end within [`Limits::drain`], and returns. What `stop`
+/// says is how long idle connections may bring another request.
+pub async fn serve(
+    listener: TcpListener,
+    gateway: Gateway,
+    limits: Limits,
+    stop: impl Future<Output = Duration>,
+) {
     let slots = Arc::new(Semaphore::new(limits.connections));
     let (stopping, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut stop = pin!(stop);
-    loop {
+    let linger = loop {
         let slot = tokio::select! {
-            () = &mut stop => break,
+            linger = &mut stop => break linger,
             slot = slots.clone().acquire_owned() => slot.expect("the semaphore is never closed"),
         };
         let accepted = tokio::select! {
-            () = &mut stop => break,
+            linger = &mut stop => break linger,
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -107,10 +113,13 @@ pub async fn serve(listener: TcpListener, gateway: Gateway, limits: Limits, stop
             }
         }
         while connections.try_join_next().is_some() {}
-    }
+    };
     drop(listener);
+    let mut all = pin!(async { while connections.join_next().await.is_some() {} });
+    if tokio::time::timeout(linger, &mut all).await.is_ok() {
+        return;
+    }
     stopping.send_replace(true);
-    let all = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(limits.drain, all).await.is_err() {
         tracing::warn!(limit = ?limits.drain, "API requests were cut off at the end of the drain");
     }
@@ -163,6 +172,13 @@ async fn in_own_task(gateway: Gateway, request: Request, source: IpAddr) -> Resp
 impl Gateway {
     /// The answer to one request that came from `source`, as [`serve`] gives it.
     pub async fn answer(&self, request: Request, source: Option<IpAddr>) -> Response {
+        match self.gate.pass().await {
+            gate::Passed::There(address) => gate::forward(request, address).await,
+            _here @ gate::Passed::Here(_) => self.answer_here(request, source).await,
+        }
+    }
+
+    async fn answer_here(&self, request: Request, source: Option<IpAddr>) -> Response {
         let path = request.uri().path().to_owned();
         let method = request.method().clone();
         let mount = mount(&path);
@@ -178,15 +194,15 @@ impl Gateway {
             Mount::Ready => reading(&method, || self.ready()),
             Mount::Metrics => reading(&method, || self.metrics()),
             Mount::Unknown => StatusCode::NOT_FOUND.into_response(),
-            Mount::Identity(below) => match self.api.get() {
+            Mount::Identity(below) => match self.api() {
                 Some(api) => {
-                    let mut answer = identity_api::answer(api, below, request, &origin).await;
+                    let mut answer = identity_api::answer(&api, below, request, &origin).await;
                     put(answer.headers_mut(), "x-iam-trace-id", &request_id);
                     answer
                 }
                 None => starting(errors::keystone(StatusCode::SERVICE_UNAVAILABLE, STARTING)),
             },
-            Mount::Huawei { .. } | Mount::HuaweiVersions => match self.api.get() {
+            Mount::Huawei { .. } | Mount::HuaweiVersions => match self.api() {
                 Some(api) => api.huawei(mount, request, origin).await,
                 None => starting(errors::vendor(
                     StatusCode::SERVICE_UNAVAILABLE,
@@ -200,7 +216,7 @@ impl Gateway {
     }
 
     fn ready(&self) -> Response {
-        let ready = match self.api.get() {
+        let ready = match self.api() {
             None => Err(STARTING.to_owned()),
             Some(_) => (self.operations.ready)(),
         };

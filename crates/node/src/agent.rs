@@ -3,11 +3,11 @@
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use dataplane::{Dataplane, HealthChange};
-use model::{Facts, Fault, ListenerId, Revision, Snapshot, Timestamp};
+use model::{Facts, Fault, ListenerId, MemberHealth, MemberId, Revision, Snapshot, TargetId, Timestamp};
 use plan::Plan;
 use store::{MasterKey, Replica};
 use tokio::{
-    sync::{Mutex, mpsc, watch},
+    sync::{Mutex, mpsc, oneshot, watch},
     time::Instant,
 };
 
@@ -22,6 +22,8 @@ pub struct Config {
     pub key: MasterKey,
     /// The clock, for the moments in facts.
     pub now: fn() -> Timestamp,
+    /// What the process before this one knew of members, in an upgrade; what is not of the last good plan is left out.
+    pub health: Vec<((TargetId, MemberId), MemberHealth)>,
 }
 
 /// A running agent. Clones share it.
@@ -36,6 +38,10 @@ struct Inner {
     now: fn() -> Timestamp,
     facts: watch::Sender<Arc<Facts>>,
     to_save: watch::Sender<Option<Arc<Snapshot>>>,
+    /// The revision on disk. One write at a time.
+    saved: Mutex<Option<Revision>>,
+    /// Follows a replica until something is sent here or it is dropped; tells when it does so no more by dropping its end.
+    following: Mutex<Option<oneshot::Sender<oneshot::Sender<()>>>>,
     /// What runs. One apply at a time.
     running: Mutex<Arc<Plan>>,
     restored: Option<Revision>,
@@ -57,22 +63,25 @@ pub async fn start(config: Config, dataplane: Dataplane) -> (Node, watch::Receiv
     let node = Node {
         inner: Arc::new(Inner {
             dataplane,
-            last_good: last_good.clone(),
+            last_good,
             now: config.now,
             facts,
             to_save,
+            saved: Mutex::new(restored.as_ref().map(|snapshot| snapshot.revision)),
+            following: Mutex::default(),
             running: Mutex::default(),
             restored: restored.as_ref().map(|snapshot| snapshot.revision),
         }),
     };
     if let Some(snapshot) = &restored {
         node.inner.apply(snapshot).await;
+        node.inner.note_known(config.health).await;
     }
     if let Some(verdicts) = verdicts {
         tokio::spawn(report_health(node.inner.clone(), verdicts));
     }
     tokio::spawn(report_faults(node.inner.clone()));
-    tokio::spawn(keep(last_good, saves, node.inner.restored));
+    tokio::spawn(keep(node.inner.clone(), saves));
     (node, reported)
 }
 
@@ -82,15 +91,27 @@ impl Node {
         self.inner.restored
     }
 
-    /// Follows a replica from now on; ends with the replica.
-    pub fn follow(&self, replica: Replica) {
-        tokio::spawn(follow(self.inner.clone(), replica));
+    /// Follows a replica from now on, and no other any more; ends with the replica.
+    pub async fn follow(&self, replica: Replica) {
+        self.rest().await;
+        let (stop, stopped) = oneshot::channel();
+        *self.inner.following.lock().await = Some(stop);
+        tokio::spawn(follow(self.inner.clone(), replica, stopped));
+    }
+
+    /// Follows nothing any more. When this answers, traffic runs on what it ran on last, and that does not change.
+    pub async fn rest(&self) {
+        let Some(stop) = self.inner.following.lock().await.take() else { return };
+        let (done, is_done) = oneshot::channel();
+        if stop.send(done).is_ok() {
+            // It is dropped in any case; then it is done.
+            let _ = is_done.await;
+        }
     }
 
     /// Writes the last good plan now, if a newer one waits to be written. For an orderly end.
     pub async fn save(&self) {
-        let Some(snapshot) = self.inner.to_save.borrow().clone() else { return };
-        write(self.inner.last_good.clone(), snapshot).await;
+        self.inner.save().await;
     }
 }
 
@@ -107,9 +128,33 @@ impl Inner {
             note_faults(facts, applied.faults, (self.now)());
         });
     }
+
+    /// Takes over what is known of the members that are probed.
+    async fn note_known(&self, known: Vec<((TargetId, MemberId), MemberHealth)>) {
+        let running = self.running.lock().await;
+        let is_probed = |((target, member), _): &((TargetId, MemberId), MemberHealth)| {
+            let listener = running.listeners.get(&target.listener);
+            let mut targets = listener.into_iter().flat_map(|l| l.default_target.iter().chain(&l.targets));
+            targets.any(|t| t.id == *target && t.probe.is_some() && t.members.iter().any(|m| m.id == *member))
+        };
+        let known = known.into_iter().filter(is_probed).collect();
+        self.facts.send_modify(|facts| Arc::make_mut(facts).health = known);
+    }
+
+    /// Writes the newest snapshot to disk, unless it is there.
+    async fn save(&self) {
+        let mut saved = self.saved.lock().await;
+        let newest = self.to_save.borrow().clone();
+        if let Some(snapshot) = newest.filter(|snapshot| *saved != Some(snapshot.revision)) {
+            let revision = snapshot.revision;
+            if write(self.last_good.clone(), snapshot).await {
+                *saved = Some(revision);
+            }
+        }
+    }
 }
 
-async fn follow(inner: Arc<Inner>, replica: Replica) {
+async fn follow(inner: Arc<Inner>, replica: Replica, mut stopped: oneshot::Receiver<oneshot::Sender<()>>) {
     let mut snapshots = replica.watch();
     loop {
         let snapshot = snapshots.borrow_and_update().clone();
@@ -118,6 +163,7 @@ async fn follow(inner: Arc<Inner>, replica: Replica) {
         tokio::select! {
             changed = snapshots.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(FULL_LOOK_EVERY) => {}
+            done = &mut stopped => return drop(done),
         }
     }
 }
@@ -165,23 +211,14 @@ async fn report_health(inner: Arc<Inner>, mut verdicts: mpsc::UnboundedReceiver<
 
 /// Writes the newest snapshot to disk, off the way of changes. The first change of a burst is written at once; then comes a pause in
 /// proportion to what the write cost, so a small site is nearly always up to date on disk, and a large one spends little on it.
-async fn keep(
-    last_good: LastGood,
-    mut saves: watch::Receiver<Option<Arc<Snapshot>>>,
-    mut on_disk: Option<Revision>,
-) {
+async fn keep(inner: Arc<Inner>, mut saves: watch::Receiver<Option<Arc<Snapshot>>>) {
     while saves.changed().await.is_ok() {
-        let newest = saves.borrow_and_update().clone();
-        if let Some(snapshot) = newest.filter(|snapshot| on_disk != Some(snapshot.revision)) {
-            let begin = Instant::now();
-            let revision = snapshot.revision;
-            if write(last_good.clone(), snapshot).await {
-                on_disk = Some(revision);
-            }
-            let took = begin.elapsed();
-            let rest = if took < SAVE_CHEAP { took } else { took * SAVE_REST };
-            tokio::time::sleep(rest.min(SAVE_PAUSE_MAX)).await;
-        }
+        saves.mark_unchanged();
+        let begin = Instant::now();
+        inner.save().await;
+        let took = begin.elapsed();
+        let rest = if took < SAVE_CHEAP { took } else { took * SAVE_REST };
+        tokio::time::sleep(rest.min(SAVE_PAUSE_MAX)).await;
     }
 }
 

@@ -32,7 +32,7 @@ async fn what_is_committed_is_served_and_served_again_without_the_store() {
     let location = Location::Sqlite(directory.path().join("fulcrum.db"));
     let store = Store::open(&location, &MasterKey::new([7; 32])).await.unwrap();
     let replica = Replica::start(store.clone()).await.unwrap();
-    node.follow(replica.clone());
+    node.follow(replica.clone()).await;
 
     let revision = commit(&store, site(vip, member)).await;
     applied(&mut facts, revision).await;
@@ -62,7 +62,7 @@ async fn a_damaged_file_is_left_out_and_a_listener_that_cannot_be_bound_is_a_fau
     let foreign = TcpListener::bind(vip).unwrap();
     let location = Location::Sqlite(directory.path().join("fulcrum.db"));
     let store = Store::open(&location, &MasterKey::new([7; 32])).await.unwrap();
-    node.follow(Replica::start(store.clone()).await.unwrap());
+    node.follow(Replica::start(store.clone()).await.unwrap()).await;
     let revision = commit(&store, site(vip, echo())).await;
     applied(&mut facts, revision).await;
     let fault = facts.borrow_and_update().faults.get(&objects::listener_id(1)).cloned().unwrap();
@@ -77,7 +77,12 @@ async fn start(directory: &Path) -> (Node, watch::Receiver<Arc<Facts>>, Dataplan
     let now = || Timestamp::from_millis(1);
     let config = dataplane::Config { workers: 1, ..Default::default() };
     let dataplane = dataplane::start(config, telemetry::Registry::default(), now).unwrap();
-    let config = node::Config { last_good: directory.join("plan"), key: store::MasterKey::new([7; 32]), now };
+    let config = node::Config {
+        last_good: directory.join("plan"),
+        key: store::MasterKey::new([7; 32]),
+        now,
+        health: Vec::new(),
+    };
     let (node, facts) = node::start(config, dataplane.clone()).await;
     (node, facts, dataplane)
 }
@@ -145,4 +150,29 @@ fn echoed(address: SocketAddr) -> String {
     let mut bytes = [0; 5];
     stream.read_exact(&mut bytes).unwrap();
     String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_at_rest_follows_nothing_until_it_is_given_a_replica_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (vip, later) = (free_port(Ipv4Addr::new(127, 88, 77, 3)), free_port(Ipv4Addr::new(127, 88, 77, 4)));
+    let (node, mut facts, _dataplane) = start(directory.path()).await;
+    let location = Location::Sqlite(directory.path().join("fulcrum.db"));
+    let key = MasterKey::new([7; 32]);
+    let store = Store::open(&location, &key).await.unwrap();
+    node.follow(Replica::start(store.clone()).await.unwrap()).await;
+    let first = commit(&store, site(vip, echo())).await;
+    applied(&mut facts, first).await;
+
+    node.rest().await;
+    node.rest().await;
+    let second = commit(&store, site(later, echo())).await;
+    store.close().await;
+    assert!(store.snapshot().await.is_err(), "a closed store is not used any more");
+    assert_eq!(facts.borrow().applied, first);
+
+    let store = Store::open(&location, &key).await.unwrap();
+    node.follow(Replica::start(store).await.unwrap()).await;
+    applied(&mut facts, second).await;
+    assert_eq!(echoed(later), "hello");
 }

@@ -158,6 +158,13 @@ impl Store {
         Ok(())
     }
 
+    /// Ends all use of the database: what is under way ends, everything later fails, also by clones. For a process that gives the
+    /// database to another.
+    pub async fn close(&self) {
+        self.inner.database.writer.close().await;
+        self.inner.database.readers.close().await;
+    }
+
     /// The newest revision that this process heard of; wakes on every later one. It may run ahead of a [`Replica`](crate::Replica).
     pub fn revisions(&self) -> watch::Receiver<Revision> {
         self.inner.newest.subscribe()
@@ -272,7 +279,7 @@ fn object_key(row: &AnyRow, kind: usize, id: usize) -> Result<ObjectKey, Error> 
 }
 
 /// Hears of other processes' commits: by notification (PostgreSQL), and by a look now and then, which finds what a
-/// notification lost. Ends with the store.
+/// notification lost. Ends with the store, or when it is closed.
 async fn watch_database(inner: std::sync::Weak<Inner>, location: Location) {
     let mut listener = None;
     loop {
@@ -289,6 +296,9 @@ async fn watch_database(inner: std::sync::Weak<Inner>, location: Location) {
             None => tokio::time::sleep(LOOK_EVERY).await,
         }
         let Some(inner) = inner.upgrade() else { return };
+        if inner.database.readers.is_closed() {
+            return;
+        }
         if let Err(error) = (Store { inner }).newest().await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,

@@ -11,6 +11,7 @@ use std::{
 use identity::{Action, Caller, Verb};
 use model::{Kind, ProjectId, Timestamp, Trace};
 use serde::Serialize;
+use tokio::sync::Notify;
 
 use super::trace;
 use crate::{Control, Error, command::now};
@@ -97,7 +98,10 @@ async fn write_out(control: Control) {
 
 /// Traces that wait to be written.
 #[derive(Default)]
-pub(crate) struct Refusals(Mutex<Waiting>);
+pub(crate) struct Refusals {
+    waiting: Mutex<Waiting>,
+    written: Notify,
+}
 
 #[derive(Default)]
 struct Waiting {
@@ -142,12 +146,26 @@ impl Refusals {
     fn waiting(&self) -> Option<Vec<Trace>> {
         let mut waiting = self.lock();
         waiting.writing = !waiting.traces.is_empty();
+        if !waiting.writing {
+            self.written.notify_waiters();
+        }
         waiting.writing.then(|| std::mem::take(&mut waiting.traces))
+    }
+
+    /// Waits until nobody writes.
+    pub(crate) async fn written(&self) {
+        loop {
+            let written = self.written.notified();
+            if !self.lock().writing {
+                return;
+            }
+            written.await;
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         // Each change leaves it whole, so a panic elsewhere spoils nothing.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -175,6 +193,23 @@ mod tests {
         assert_eq!(refusals.waiting().map(|traces| traces.len()), Some(1));
         assert!(refusals.waiting().is_none());
         assert!(refusals.take(refusal(1, 0)), "it was done");
+    }
+
+    #[tokio::test]
+    async fn the_end_of_the_writer_is_waited_for() {
+        let refusals = std::sync::Arc::new(Refusals::default());
+        refusals.written().await;
+        assert!(refusals.take(refusal(1, 0)));
+        let waits = tokio::spawn({
+            let refusals = refusals.clone();
+            async move { refusals.written().await }
+        });
+        tokio::task::yield_now().await;
+        assert_eq!(refusals.waiting().map(|traces| traces.len()), Some(1));
+        tokio::task::yield_now().await;
+        assert!(!waits.is_finished(), "it may still write");
+        assert!(refusals.waiting().is_none());
+        waits.await.unwrap();
     }
 
     #[test]

@@ -25,7 +25,8 @@ use crate::{
     relay::{self, Counts, Passed, Relay, Way},
     service::Service,
     stream::Stream,
-    table::{Seat, TICK},
+    table::Seat,
+    worker::DRAIN_GRACE,
 };
 
 /// What a read of a request asks for.
@@ -46,6 +47,8 @@ pub(super) struct Connection {
     seated: bool,
     /// What is in `input` waits for the end of the client's handshake.
     held: bool,
+    /// Whether its deadline is already that of a draining worker.
+    leaving: bool,
     exchange: Option<Box<Exchange>>,
     _open: Option<Open>,
 }
@@ -145,6 +148,7 @@ impl Connection {
             fresh: true,
             seated: false,
             held: false,
+            leaving: false,
             exchange: None,
             _open: open,
         }
@@ -210,6 +214,7 @@ impl Connection {
 
     /// Sets the deadline of the next request: its first byte is waited for.
     fn expect_request(&mut self) {
+        self.leaving = false;
         let service = self.door.slot.service();
         self.seat.expire_after(if self.fresh {
             request_timeout(&service)
@@ -246,11 +251,10 @@ impl Connection {
                     Poll::Ready(Ok(bytes)) => bytes,
                     Poll::Pending => {
                         if length == 0 && worker.is_draining() {
-                            if !self.fresh || worker.is_draining_for_long() {
-                                return Poll::Ready(Next::Close);
+                            // A request may be on its way, and would be lost if we closed at once.
+                            if !std::mem::replace(&mut self.leaving, true) {
+                                self.seat.expire_after(DRAIN_GRACE);
                             }
-                            self.seat.expire_after(TICK);
-                            return Poll::Pending;
                         }
                         ready!(self.seat.poll_expired());
                         return Poll::Ready(self.expired());
@@ -284,7 +288,7 @@ impl Connection {
                 }
                 Ok(Parsed::Partial(scan)) => {
                     keep(worker, &mut self.input, &scratch[..length]);
-                    if self.scan.is_none() && !self.fresh {
+                    if self.scan.is_none() && (self.leaving || !self.fresh) {
                         // The time for the head runs from its first byte.
                         self.seat.expire_after(request_timeout(&door.slot.service()));
                     }

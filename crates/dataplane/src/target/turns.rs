@@ -139,12 +139,12 @@ mod tests {
 
     impl Group {
         fn start(plan: Arc<TargetPlan>) -> Self {
-            let shared = SharedTarget::new(plan, 1, None, true, 0);
+            let shared = SharedTarget::new(plan, 1, None, |_| true, 0);
             Self { turns: Turns::new(&shared, START, None, 0), shared, now_ms: 0 }
         }
 
         fn change(&mut self, plan: Arc<TargetPlan>) {
-            self.shared = SharedTarget::new(plan, 1, Some(&self.shared), false, self.now_ms);
+            self.shared = SharedTarget::new(plan, 1, Some(&self.shared), |_| false, self.now_ms);
             self.turns = Turns::new(&self.shared, START, Some(&self.turns), self.now_ms);
         }
 

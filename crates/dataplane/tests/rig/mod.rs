@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use dataplane::{Applied, Config, Dataplane};
+use dataplane::{Applied, Config, Dataplane, Inheritance};
 use model::{
     ListenerId, MemberId, PoolId, PoolProtocol, Revision, TargetId, Timestamp, Weight,
     listener::InsertHeaders,
@@ -51,11 +51,19 @@ impl Rig {
 
     pub fn with_config(config: Config) -> Self {
         let registry = telemetry::Registry::default();
-        let now = || {
-            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-            Timestamp::from_millis(since.as_millis() as i64)
-        };
         let dataplane = dataplane::start(config, registry.clone(), now).unwrap();
+        Self::of(dataplane, registry)
+    }
+
+    /// A data plane that takes over from another, and accepts nothing yet.
+    pub fn taking_over(workers: usize, inheritance: Inheritance) -> Self {
+        let registry = telemetry::Registry::default();
+        let config = Config { workers, ..Config::default() };
+        let dataplane = dataplane::take_over(config, registry.clone(), now, inheritance).unwrap();
+        Self::of(dataplane, registry)
+    }
+
+    fn of(dataplane: Dataplane, registry: telemetry::Registry) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { dataplane, registry, runtime, revision: AtomicU64::new(0) }
     }
@@ -74,6 +82,11 @@ impl Rig {
         assert_eq!(applied, Applied::default());
         rig
     }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    Timestamp::from_millis(since.as_millis() as i64)
 }
 
 /// A port that nobody uses, on an address of this test process's own.

@@ -141,7 +141,10 @@ async fn served(gateway: Gateway, limits: Limits) -> (SocketAddr, oneshot::Sende
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let server = tokio::spawn(serve(listener, gateway, limits, async move { drop(stopped.await) }));
+    let server = tokio::spawn(serve(listener, gateway, limits, async move {
+        drop(stopped.await);
+        Duration::ZERO
+    }));
     (address, stop, server)
 }
 
@@ -217,4 +220,64 @@ async fn a_panic_is_a_500_and_the_server_goes_on() {
     assert!(answer.starts_with("HTTP/1.1 500") && answer.contains("ELB.8906"), "{answer}");
     stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     assert!(read_until(&mut stream, "ok\n").await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_closed_gate_lets_requests_wait_and_those_under_way_end() {
+    let gateway = Site::new().gateway;
+    let (address, _stop, _server) = served(gateway.clone(), Limits::default()).await;
+    let closed = gateway.close().await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let mut byte = [0];
+    let early = tokio::time::timeout(Duration::from_millis(100), stream.read(&mut byte)).await;
+    assert!(early.is_err(), "it waits: {early:?}");
+    drop(closed);
+    let answer = read_until(&mut stream, "ok\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
+async fn what_waits_and_what_still_comes_is_answered_by_the_process_that_took_over() {
+    let (former, next) = (Site::new(), Site::new());
+    let (old, stop, server) = served(former.gateway.clone(), Limits::default()).await;
+    let (new, _stop, _server) = served(next.gateway.clone(), Limits::default()).await;
+    let mut kept = TcpStream::connect(old).await.unwrap();
+    kept.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    read_until(&mut kept, "ok\n").await;
+    let closed = former.gateway.close().await;
+    let mut waiting = TcpStream::connect(old).await.unwrap();
+    let body = "x".repeat(100_000);
+    let head = format!("POST /v3/auth/tokens HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+    waiting.write_all(head.as_bytes()).await.unwrap();
+    waiting.write_all(body.as_bytes()).await.unwrap();
+    closed.forward_to(new);
+    let answer = read_all(&mut waiting).await;
+    assert!(answer.starts_with("HTTP/1.1 400"), "the other process read it whole: {answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
+    drop((stop, kept));
+    tokio::time::timeout(Duration::from_secs(20), server).await.expect("it stops").unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_that_lingers_may_bring_one_more_request() {
+    let (former, next) = (Site::new(), Site::new());
+    let (new, _stop, _server) = served(next.gateway.clone(), Limits::default()).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let old = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let lingering = async move {
+        drop(stopped.await);
+        Duration::from_secs(10)
+    };
+    let server = tokio::spawn(serve(listener, former.gateway.clone(), Limits::default(), lingering));
+    let mut kept = TcpStream::connect(old).await.unwrap();
+    kept.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    read_until(&mut kept, "ok\n").await;
+    former.gateway.close().await.forward_to(new);
+    stop.send(()).unwrap();
+    kept.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let answer = read_all(&mut kept).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close"), "{answer}");
+    tokio::time::timeout(Duration::from_secs(5), server).await.expect("no connection is left").unwrap();
 }

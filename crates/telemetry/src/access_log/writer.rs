@@ -5,6 +5,7 @@ use std::{
     fmt,
     fs::{self, File, OpenOptions},
     io::{self, Write},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -151,9 +152,11 @@ impl Files {
         let more = lines.text.len() as u64;
         let full =
             self.open.get(&lines.load_balancer).is_some_and(|log| log.bytes + more > self.rotation.bytes_max);
-        if full {
-            self.open.remove(&lines.load_balancer);
-            rotate(&path, self.rotation.kept)?;
+        if full && let Some(log) = self.open.remove(&lines.load_balancer) {
+            // During an upgrade two processes write, and the other one may have put the file aside already.
+            if is_at(&log.file, &path)? {
+                rotate(&path, self.rotation.kept)?;
+            }
         }
         if !self.open.contains_key(&lines.load_balancer) {
             if self.open.len() >= FILES_OPEN_MAX {
@@ -179,6 +182,16 @@ impl Files {
             bytes = 0;
         }
         Ok(Log { file, bytes })
+    }
+}
+
+/// Whether an open file is the one that the path leads to.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let open = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(there) => Ok((open.dev(), open.ino()) == (there.dev(), there.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -250,6 +263,24 @@ mod tests {
             assert!(text.ends_with('\n') && text.lines().all(|line| line.ends_with("\"-\"")), "whole lines");
         }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn two_processes_that_write_put_each_file_aside_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let rotation = Rotation { bytes_max: 3000, kept: 100 };
+        let writers = [0, 1].map(|_| AccessLogs::start(dir.path().to_owned(), rotation).unwrap());
+        for turn in 0..200_u16 {
+            let logs = &writers[usize::from(turn) % 2];
+            logs.lane().write(&super::super::Record { status: 200 + turn, ..record() });
+            logs.sync();
+        }
+        let files = fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().path());
+        let texts: Vec<String> = files.map(|path| read(&path)).collect();
+        let written: usize = texts.iter().map(|text| text.lines().count()).sum();
+        assert_eq!(written, 200, "no record is lost");
+        let bytes: usize = texts.iter().map(String::len).sum();
+        assert!(texts.len() <= bytes / 1500 + 2, "{} files for {bytes} bytes", texts.len());
     }
 
     #[test]

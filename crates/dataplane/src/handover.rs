@@ -1,0 +1,128 @@
+//! What one process hands to the next in an upgrade, and what becomes of it there.
+//!
+//! A listening socket is handed over itself, not bound anew: a connection that waits in its queue would be reset with the last
+//! descriptor of it. So every socket of the former process is accepted from, however many workers there are now: a worker may have
+//! several sockets of one address, and one that would have none gets a new one.
+//!
+//! Sockets are named by transport and address, never by what they are for; so sockets of datagrams are handed over in the same way.
+
+use std::{
+    collections::BTreeMap,
+    net::{SocketAddr, TcpListener},
+    os::fd::OwnedFd,
+    sync::Arc,
+};
+
+use model::{MemberId, TargetId, Verdict};
+
+use crate::bind::{CannotListen, bind};
+
+/// Verdicts of health by target and member.
+pub type Verdicts = BTreeMap<(TargetId, MemberId), Verdict>;
+
+/// What a process has from the one before it.
+#[derive(Debug, Default)]
+pub struct Inheritance {
+    /// Listening sockets; a socket that no listener of the plan wants is closed by [`Dataplane::accept`](crate::Dataplane::accept).
+    pub sockets: Vec<ListeningSocket>,
+    /// What probes found. It holds until they find something else, as often in a row as the thresholds say.
+    pub health: Verdicts,
+}
+
+/// A socket on which clients arrive.
+#[derive(Debug)]
+pub struct ListeningSocket {
+    /// What is spoken on it.
+    pub transport: Transport,
+    /// The address that it is bound to.
+    pub address: SocketAddr,
+    /// The socket, non-blocking.
+    pub descriptor: OwnedFd,
+}
+
+/// What is spoken on a listening socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Transport {
+    /// Connections.
+    Tcp,
+}
+
+/// An inheritance, until nothing of it is wanted any more.
+#[derive(Default)]
+pub(crate) struct Heirlooms {
+    tcp: BTreeMap<SocketAddr, Vec<TcpListener>>,
+    pub(crate) health: Arc<Verdicts>,
+}
+
+impl From<Inheritance> for Heirlooms {
+    fn from(inheritance: Inheritance) -> Self {
+        let mut tcp: BTreeMap<SocketAddr, Vec<TcpListener>> = BTreeMap::new();
+        for socket in inheritance.sockets {
+            match socket.transport {
+                Transport::Tcp => tcp.entry(socket.address).or_default().push(socket.descriptor.into()),
+            }
+        }
+        Self { tcp, health: Arc::new(inheritance.health) }
+    }
+}
+
+impl Heirlooms {
+    /// The sockets of each of so many workers for an address, at least one each: inherited ones, else new ones.
+    pub(crate) fn sockets(
+        &mut self,
+        address: SocketAddr,
+        workers: usize,
+    ) -> Result<Vec<Vec<TcpListener>>, CannotListen> {
+        let mut sockets: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
+        let inherited = self.tcp.remove(&address).unwrap_or_default();
+        let inherits = !inherited.is_empty();
+        for (at, socket) in inherited.into_iter().enumerate() {
+            sockets[at % workers].push(socket);
+        }
+        for without in sockets.iter_mut().filter(|sockets| sockets.is_empty()) {
+            match bind(address) {
+                Ok(socket) => without.push(socket),
+                Err(error) if inherits => {
+                    tracing::warn!(%error, "a worker has no share in a listener; the others serve it");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(sockets)
+    }
+
+    /// The addresses of sockets that nobody asked for.
+    pub(crate) fn unclaimed(&self) -> impl Iterator<Item = &SocketAddr> {
+        self.tcp.keys()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_inherited_socket_gets_a_worker_and_every_worker_a_socket() {
+        for (why, inherited, workers, expect) in [
+            ("nothing is inherited", 0, 2, &[1, 1][..]),
+            ("as many", 2, 2, &[1, 1][..]),
+            ("more workers than before", 1, 3, &[1, 1, 1][..]),
+            ("fewer workers than before", 3, 2, &[2, 1][..]),
+        ] {
+            let first = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+            let address = first.local_addr().unwrap();
+            let others = (1..inherited).map(|_| bind(address).unwrap());
+            let all = std::iter::once(first).chain(others).take(inherited);
+            let handed = |socket: TcpListener| ListeningSocket {
+                transport: Transport::Tcp,
+                address,
+                descriptor: socket.into(),
+            };
+            let sockets = all.map(handed).collect();
+            let mut heirlooms = Heirlooms::from(Inheritance { sockets, ..Inheritance::default() });
+            let shares: Vec<_> = heirlooms.sockets(address, workers).unwrap().iter().map(Vec::len).collect();
+            assert_eq!(shares, expect, "{why}");
+            assert_eq!(heirlooms.unclaimed().count(), 0, "{why}");
+        }
+    }
+}

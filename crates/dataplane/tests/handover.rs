@@ -1,0 +1,214 @@
+//! One data plane takes over from another: nobody who connects is turned away, and what is open goes on where it is.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod rig;
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use dataplane::{Inheritance, Verdicts};
+use model::{
+    MonitorType, ProbeInterval, ProbeThreshold, ProbeTimeout, Verdict,
+    health_monitor::{ExpectedStatuses, HttpProbe, ProbeMethod, ProbePath},
+    target::ProbeSettings,
+};
+use rig::{Client, ListenerPlan, Member, Rig, again, free_address, get, http, tcp, with_target};
+
+/// What a successor with so many workers gets from a data plane that serves these listeners; both are in force, none accepts.
+fn successor(former: &Rig, workers: usize, listeners: &[&ListenerPlan]) -> Rig {
+    let sockets = former.runtime.block_on(former.dataplane.lend()).unwrap();
+    let next = Rig::taking_over(workers, Inheritance { sockets, ..Inheritance::default() });
+    let applied = next.apply(listeners.iter().map(|listener| again(listener)));
+    assert!(applied.faults.is_empty(), "{:?}", applied.faults);
+    former.runtime.block_on(former.dataplane.hold());
+    next
+}
+
+fn accept(rig: &Rig) {
+    rig.runtime.block_on(rig.dataplane.accept());
+}
+
+fn leave(rig: &Rig) {
+    rig.runtime.block_on(rig.dataplane.drain_after_handover(rig::PATIENCE));
+}
+
+#[test]
+fn connections_that_wait_in_the_queues_are_the_successors_however_many_workers_it_has() {
+    let member = Member::named("x");
+    let address = free_address();
+    let listener = http(address, &[member.address]);
+    let mut serving = Rig::with_workers(3);
+    serving.apply([again(&listener)]);
+    for workers in [1, 4, 2] {
+        let next = successor(&serving, workers, &[&listener]);
+        let mut waiting: Vec<_> = (0..40).map(|_| Client::connect(address)).collect();
+        for client in &mut waiting {
+            client.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n");
+        }
+        let seen = member.heads.lock().unwrap().len();
+        thread::park_timeout(Duration::from_millis(50));
+        assert_eq!(member.heads.lock().unwrap().len(), seen, "nobody accepts in between");
+        accept(&next);
+        leave(&serving);
+        for client in &mut waiting {
+            let response = client.response();
+            assert_eq!((response.status(), response.header("connection")), (200, None), "{workers} workers");
+        }
+        serving = next;
+    }
+    assert_eq!(get(address).text(), "x");
+}
+
+#[test]
+fn a_successor_that_fails_leaves_everything_as_it_was() {
+    let member = Member::named("x");
+    let address = free_address();
+    let listener = http(address, &[member.address]);
+    let serving = Rig::serving(again(&listener));
+    let mut kept = Client::connect(address);
+    kept.get("/");
+    for _ in 0..3 {
+        drop(successor(&serving, 2, &[&listener]));
+        let mut waiting = Client::connect(address);
+        waiting.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n");
+        accept(&serving);
+        assert_eq!(waiting.response().text(), "x");
+        assert_eq!(kept.get("/").header("connection"), None);
+    }
+}
+
+#[test]
+fn what_is_open_ends_where_it_began() {
+    let echo = Member::start(|mut stream| {
+        let mut buffer = [0; 1024];
+        while let Ok(bytes @ 1..) = stream.read(&mut buffer) {
+            stream.write_all(&buffer[..bytes]).unwrap();
+        }
+    });
+    let (begin, begun) = std::sync::mpsc::channel();
+    let slow = Member::http(move |request| {
+        if request.head.contains("/slow") {
+            begin.send(()).unwrap();
+            thread::park_timeout(Duration::from_millis(500));
+        }
+        rig::ok("x")
+    });
+    let (flows, web) = (free_address(), free_address());
+    let (flows_plan, web_plan) = (tcp(flows, &[echo.address]), http(web, &[slow.address]));
+    let serving = Rig::start();
+    serving.apply([again(&flows_plan), again(&web_plan)]);
+    let mut flow = TcpStream::connect(flows).unwrap();
+    let mut busy = Client::connect(web);
+    busy.send("GET /slow HTTP/1.1\r\nHost: t\r\n\r\n");
+    let mut idle = Client::connect(web);
+    idle.get("/");
+    begun.recv_timeout(rig::PATIENCE).unwrap();
+
+    let next = successor(&serving, 2, &[&flows_plan, &web_plan]);
+    accept(&next);
+    let left = thread::spawn(move || leave(&serving));
+    let last = idle.get("/");
+    assert_eq!((last.text(), last.header("connection").as_deref()), ("x", Some("close")), "it asked in time");
+    assert_eq!(busy.response().text(), "x");
+    for _ in 0..20 {
+        let mut back = [0; 4];
+        flow.write_all(b"flow").unwrap();
+        flow.read_exact(&mut back).unwrap();
+        assert_eq!(get(web).header("connection"), None, "new connections are the successor's");
+    }
+    assert!(!left.is_finished(), "it waits for the flow");
+    drop(flow);
+    left.join().unwrap();
+}
+
+#[test]
+fn under_load_no_request_fails_and_no_connection_is_refused() {
+    let member = Member::named("x");
+    let address = free_address();
+    let listener = http(address, &[member.address]);
+    let mut serving = Rig::serving(again(&listener));
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = Arc::new(AtomicU64::new(0));
+    let clients: Vec<_> = (0..4)
+        .map(|n| {
+            let (stop, asked) = (stop.clone(), asked.clone());
+            thread::spawn(move || {
+                let mut client = Client::connect(address);
+                while !stop.load(Ordering::SeqCst) {
+                    let response = client.get("/");
+                    assert_eq!(response.text(), "x");
+                    asked.fetch_add(1, Ordering::SeqCst);
+                    if n == 0 || response.header("connection").is_some() {
+                        client = Client::connect(address);
+                    }
+                }
+            })
+        })
+        .collect();
+    for _ in 0..5 {
+        let next = successor(&serving, 2, &[&listener]);
+        accept(&next);
+        leave(&serving);
+        serving = next;
+        let before = asked.load(Ordering::SeqCst);
+        rig::eventually("the load goes on", || asked.load(Ordering::SeqCst) > before + 50);
+    }
+    stop.store(true, Ordering::SeqCst);
+    for client in clients {
+        client.join().unwrap();
+    }
+}
+
+#[test]
+fn what_probes_found_holds_until_they_find_something_else_often_enough() {
+    let (up, down) = (Member::named("up"), Member::named("down"));
+    let address = free_address();
+    let listener = with_target(http(address, &[up.address, down.address]), |target| {
+        target.probe = Some(ProbeSettings {
+            kind: MonitorType::Http,
+            interval: ProbeInterval::of(1),
+            timeout: ProbeTimeout::of(1),
+            rise: ProbeThreshold::of(2),
+            fall: ProbeThreshold::of(10),
+            port: None,
+            http: HttpProbe {
+                method: ProbeMethod::Get,
+                path: ProbePath::root(),
+                host: None,
+                expected: ExpectedStatuses::ok(),
+            },
+        });
+        // Nobody answers there: the first probe fails, and would count at once if nothing were known.
+        target.members[0].probe_address = free_address();
+    });
+    let target = listener.default_target.as_ref().unwrap();
+    let health = Verdicts::from([
+        ((target.id, target.members[0].id), Verdict::Up),
+        ((target.id, target.members[1].id), Verdict::Down),
+    ]);
+    let rig = Rig::taking_over(2, Inheritance { health, ..Inheritance::default() });
+    let mut news = rig.dataplane.health().unwrap();
+    rig.apply([again(&listener)]);
+    accept(&rig);
+    for _ in 0..10 {
+        assert_eq!(get(address).text(), "up");
+    }
+    let first = rig.runtime.block_on(async {
+        tokio::time::timeout(rig::PATIENCE, news.recv()).await.expect("news in time").expect("a prober")
+    });
+    assert_eq!(first.member, target.members[1].id, "the one that was up is so after its failed probes");
+    assert_eq!(first.health.unwrap().verdict, Verdict::Up, "it came back after two probes");
+    let mut seen = [false; 2];
+    rig::eventually("both serve", || {
+        seen[usize::from(get(address).text() == "down")] = true;
+        seen == [true, true]
+    });
+}
