@@ -1,11 +1,13 @@
 """The product's process: found, started on port 0 with its own data directory, stopped, killed, started again."""
 
+import contextlib
 import json
 import os
 import re
 import signal
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 from harness import config as configuration
@@ -33,14 +35,16 @@ def run(*arguments, env=None, seconds=30):
 class Fulcrum:
     """`fulcrum up` in a directory of its own."""
 
-    def __init__(self, directory, *, config=None, env=None, arguments=()):
-        """`config`: a dict (see harness.config) written to a file; `arguments`: more of the command line."""
+    def __init__(self, directory, *, config=None, env=None, arguments=(), program=None):
+        """`config`: a dict (see harness.config) written to a file; `arguments`: more of the command line; `program`: another binary."""
         self.directory = Path(directory)
         self.data = self.directory / "data"
         self.config = config or {}
         self.env = env or {}
         self.arguments = list(arguments)
+        self.program = program
         self.process = None
+        self.former = []
         self.lines = []
         self.endpoint = None
         self.starts = 0
@@ -51,7 +55,7 @@ class Fulcrum:
         """Starts it and waits for the ready line."""
         assert self.process is None, "it runs already"
         self.directory.mkdir(parents=True, exist_ok=True)
-        argv = [binary(), "up", "--data", str(self.data), "--listen", "127.0.0.1:0", *self.arguments]
+        argv = [str(self.program or binary()), "up", "--data", str(self.data), "--listen", "127.0.0.1:0", *self.arguments]
         if self.config:
             file = self.directory / "fulcrum.toml"
             file.write_text(configuration.to_toml(self.config))
@@ -91,11 +95,27 @@ class Fulcrum:
         return self._ended(5)
 
     def stop(self):
-        """Ends it in whatever state it is, at the end of a test."""
-        if self.process and self.process.poll() is None:
-            self.process.kill()
+        """Ends it in whatever state it is, at the end of a test; with it all that it started."""
+        if self.process is None and not self.former:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg((self.former or [self.process])[0].pid, signal.SIGKILL)
+        for former in self.former:
+            former.wait(5)
         if self.process:
             self._ended(5)
+
+    def upgrade(self, program=None):
+        """`fulcrum upgrade`; then `process` is the new one, and the old one is the last of `former`. Answers what it printed."""
+        done = run("upgrade", "--data", self.data, *(["--binary", program] if program else []), seconds=60)
+        assert done.returncode == 0, f"{done.stderr}\n{self.tail()}"
+        self.succeeded_by(int(re.search(r"process (\d+)$", done.stdout.strip()).group(1)))
+        return done.stdout
+
+    def succeeded_by(self, pid):
+        """Another process has taken over."""
+        self.former.append(self.process)
+        self.process = Heir(pid, self.process.stdout)
 
     def _ended(self, within):
         code = self.process.wait(within)
@@ -131,3 +151,37 @@ class Fulcrum:
     def tail(self, lines=40):
         """The end of its log, for failures."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+class Heir:
+    """A process that took over from another, which is its parent: looked at by its id. As far as the tests need it, a Popen."""
+
+    def __init__(self, pid, stdout):
+        self.pid, self.stdout = pid, stdout
+        self.returncode = None
+
+    def poll(self):
+        """None while it runs; how it ended is its parent's to know, so 0."""
+        try:
+            state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            state = "X"
+        self.returncode = 0 if state in "XZ" else None
+        return self.returncode
+
+    def wait(self, timeout):
+        """Until it has ended."""
+        deadline = time.monotonic() + timeout
+        while self.poll() is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout)
+            time.sleep(0.02)
+        return self.returncode
+
+    def send_signal(self, how):
+        """As os.kill."""
+        os.kill(self.pid, how)
+
+    def kill(self):
+        """kill -9."""
+        self.send_signal(signal.SIGKILL)

@@ -18,6 +18,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve traffic and the API
     Up(Up),
+    /// Replace a running server's process by one of a new version, without loss
+    Upgrade(Upgrade),
     /// Check a configuration file and print all mistakes
     Check(ConfigFile),
     /// Print objects of a running server
@@ -39,6 +41,16 @@ pub(crate) struct Up {
     /// Add two sample members and a load balancer, and print the command that shows it working
     #[arg(long)]
     pub(crate) demo: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Upgrade {
+    /// The running server's data directory
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    pub(crate) data: PathBuf,
+    /// The new version's binary [default: the file that the server was started from]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) binary: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

@@ -46,6 +46,8 @@ pub(crate) struct Config {
     pub(crate) dataplane: DataplaneConfig,
     /// Whether OCSP answers are stapled, and whom may be asked for them; none: they are not.
     pub(crate) ocsp_stapling: Option<OcspStapling>,
+    /// How a new process takes the place of this one.
+    pub(crate) upgrade: UpgradeConfig,
     /// When access log files are put aside, and how many are kept.
     pub(crate) access_log: Rotation,
     /// Limits of every project that has none of its own, where they differ from the default; -1 is no limit.
@@ -103,6 +105,15 @@ pub(crate) struct DataplaneConfig {
     pub(crate) workers: usize,
     /// How long existing work may last after SIGTERM.
     pub(crate) drain: Duration,
+}
+
+/// How a new process takes the place of this one.
+#[derive(Clone, Debug)]
+pub(crate) struct UpgradeConfig {
+    /// How long existing work of the process that is replaced may last.
+    pub(crate) drain: Duration,
+    /// How long the new process may take until it is ready.
+    pub(crate) ready: Duration,
 }
 
 /// What the first start gives the first administrator; none is drawn at random.
@@ -196,6 +207,7 @@ fn read(mut root: Section<'_, '_>, overrides: &Overrides, mistakes: &Mistakes<'_
     let api = api(root.section("api"));
     let dataplane = dataplane(root.section("dataplane"));
     let ocsp_stapling = tls(root.section("tls"));
+    let upgrade = upgrade(root.section("upgrade"));
     let access_log = access_log(root.section("access_log"));
     let quotas = quotas(root.section("quotas"));
     let networks = network::read(&mut root);
@@ -213,6 +225,7 @@ fn read(mut root: Section<'_, '_>, overrides: &Overrides, mistakes: &Mistakes<'_
         api,
         dataplane,
         ocsp_stapling,
+        upgrade,
         access_log,
         quotas,
         networks: networks?,
@@ -294,6 +307,15 @@ fn tls(mut section: Section<'_, '_>) -> Option<OcspStapling> {
     let local_responders = section.boolean("ocsp_local_responders").unwrap_or(false);
     section.finish();
     stapled.then_some(OcspStapling { local_responders })
+}
+
+fn upgrade(mut section: Section<'_, '_>) -> UpgradeConfig {
+    let upgrade = UpgradeConfig {
+        drain: seconds(section.integer("drain_s", 0..=604_800), 3600),
+        ready: seconds(section.integer("ready_s", 1..=600), 30),
+    };
+    section.finish();
+    upgrade
 }
 
 fn access_log(mut section: Section<'_, '_>) -> Rotation {

@@ -3,15 +3,18 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    os::{
+        fd::OwnedFd,
+        unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    },
     path::{Path, PathBuf},
 };
 
 /// The data directory, held until dropped.
 #[derive(Debug)]
 pub(crate) struct DataDir {
-    /// Locked as long as it is open.
-    _lock: File,
+    /// Locked as long as it is open, here or in a process that it was handed to.
+    lock: File,
 }
 
 /// Why the data directory cannot be used.
@@ -24,6 +27,11 @@ pub(crate) enum BadDataDir {
         #[source]
         source: io::Error,
     },
+    /// The process before this one worked in another.
+    #[error(
+        "the configuration now names the data directory {path}, the running process has another one; restart to move"
+    )]
+    Another { path: PathBuf },
     /// Another process works in it.
     #[error("another process uses the data directory {path}; stop it, or give this one its own with --data")]
     InUse { path: PathBuf },
@@ -42,10 +50,26 @@ impl DataDir {
             OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path.join("lock"));
         let lock = lock.map_err(unusable)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { _lock: lock }),
+            Ok(()) => Ok(Self { lock }),
             Err(TryLockError::WouldBlock) => Err(BadDataDir::InUse { path: path.to_owned() }),
             Err(TryLockError::Error(source)) => Err(unusable(source)),
         }
+    }
+
+    /// Goes on with the lock of another process, which must be that of this directory.
+    pub(crate) fn inherit(path: &Path, lock: OwnedFd) -> Result<Self, BadDataDir> {
+        let unusable = |source| BadDataDir::Unusable { path: path.to_owned(), source };
+        let lock = File::from(lock);
+        let inherited = lock.metadata().map_err(unusable)?;
+        match fs::metadata(path.join("lock")) {
+            Ok(here) if (here.dev(), here.ino()) == (inherited.dev(), inherited.ino()) => Ok(Self { lock }),
+            _ => Err(BadDataDir::Another { path: path.to_owned() }),
+        }
+    }
+
+    /// Another descriptor of the lock, for a process that inherits.
+    pub(crate) fn lend_lock(&self) -> io::Result<OwnedFd> {
+        Ok(self.lock.try_clone()?.into())
     }
 }
 
@@ -96,6 +120,21 @@ mod tests {
         assert!(second.to_string().contains(place.path().to_str().unwrap()));
         drop(first);
         assert!(DataDir::open(place.path()).is_ok());
+    }
+
+    #[test]
+    fn a_lock_that_was_lent_holds_when_its_first_owner_is_gone() {
+        let place = tempfile::tempdir().unwrap();
+        let (here, elsewhere) = (place.path().join("here"), place.path().join("elsewhere"));
+        let first = DataDir::open(&here).unwrap();
+        let other = DataDir::open(&elsewhere).unwrap();
+        let heir = DataDir::inherit(&here, first.lend_lock().unwrap()).unwrap();
+        let wrong = DataDir::inherit(&elsewhere, first.lend_lock().unwrap());
+        assert!(matches!(wrong, Err(BadDataDir::Another { .. })));
+        drop((first, other));
+        assert!(matches!(DataDir::open(&here), Err(BadDataDir::InUse { .. })));
+        drop(heir);
+        assert!(DataDir::open(&here).is_ok());
     }
 
     #[test]

@@ -4,7 +4,9 @@
 //! load balancer is made through `control` as the first administrator would make it, and kept: a second start finds it.
 
 use std::{
+    io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    os::fd::OwnedFd,
     sync::Arc,
     time::Duration,
 };
@@ -24,7 +26,7 @@ use model::{
     pool::{IpVersion, PoolKind},
     target::ProbeSettings,
 };
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{net::TcpListener, sync::watch, task::AbortHandle};
 
 /// The name of everything that the demo makes.
 const NAME: &str = "demo";
@@ -36,12 +38,16 @@ const MEMBER_PORT: Port = Port::of(8081);
 const PROBE_WAIT: Duration = Duration::from_secs(10);
 
 /// The sample members, which answer as long as the process lives. They start before traffic does, so that their first probe finds them.
-pub(crate) struct Members([IpAddr; 2]);
+pub(crate) struct Members {
+    addresses: [IpAddr; 2],
+    sockets: Vec<(IpAddr, std::net::TcpListener)>,
+    accepting: Vec<AbortHandle>,
+}
 
 impl Members {
     /// Serves them on two addresses near the end of the subnet, where automatic VIPs come last. The addresses must be this machine's
-    /// without configuration.
-    pub(crate) async fn serve(subnet: &IpNet) -> anyhow::Result<Self> {
+    /// without configuration. Sockets that a process before this one listened on are used again.
+    pub(crate) async fn serve(subnet: &IpNet, mut inherited: Vec<(IpAddr, OwnedFd)>) -> anyhow::Result<Self> {
         let IpAddr::V4(broadcast) = subnet.broadcast() else {
             bail!("--demo needs an IPv4 subnet first in the configuration; there is {subnet}");
         };
@@ -49,10 +55,27 @@ impl Members {
             bail!("--demo needs a first subnet of /28 or larger inside 127.0.0.0/8; it is {subnet}");
         }
         let addresses = [3, 2].map(|before| Ipv4Addr::from_bits(broadcast.to_bits() - before).into());
-        for (at, address) in addresses.iter().enumerate() {
-            serve_member(*address, at + 1).await?;
+        let (mut sockets, mut accepting) = (Vec::new(), Vec::new());
+        for (at, address) in addresses.into_iter().enumerate() {
+            let place = inherited.iter().position(|(inherited, _)| *inherited == address);
+            let socket = match place.map(|place| inherited.swap_remove(place).1) {
+                Some(socket) => std::net::TcpListener::from(socket),
+                None => listen(address).await?,
+            };
+            sockets.push((address, socket.try_clone()?));
+            accepting.push(serve_member(socket, at + 1)?);
         }
-        Ok(Self(addresses))
+        Ok(Self { addresses, sockets, accepting })
+    }
+
+    /// Other descriptors of the sockets, for a process that takes over.
+    pub(crate) fn lend(&self) -> io::Result<Vec<(IpAddr, OwnedFd)>> {
+        self.sockets.iter().map(|(address, socket)| Ok((*address, socket.try_clone()?.into()))).collect()
+    }
+
+    /// Accepts no more; another process does.
+    pub(crate) fn leave(&self) {
+        self.accepting.iter().for_each(AbortHandle::abort);
     }
 
     /// Makes the load balancer before them, as far as it is missing, and answers the command line that shows it.
@@ -67,7 +90,7 @@ impl Members {
         let load_balancer = load_balancer(control, caller, subnet, zone).await?;
         let listener = listener(control, caller, &load_balancer).await?;
         let pool = pool(control, caller, &load_balancer, &listener).await?;
-        for (at, address) in self.0.iter().enumerate() {
+        for (at, address) in self.addresses.iter().enumerate() {
             member(control, caller, &pool, subnet, *address, at + 1).await?;
         }
         first_verdicts(control, caller, TargetId { listener: listener.id, pool: pool.id }, facts).await;
@@ -96,14 +119,19 @@ async fn first_verdicts(
     }
 }
 
-async fn serve_member(address: IpAddr, number: usize) -> anyhow::Result<()> {
+async fn listen(address: IpAddr) -> anyhow::Result<std::net::TcpListener> {
     let at = SocketAddr::new(address, MEMBER_PORT.value());
     let listener = TcpListener::bind(at).await.with_context(|| {
         format!("the sample member cannot listen on {at}; is another demo running? leave --demo out")
     })?;
+    Ok(listener.into_std()?)
+}
+
+fn serve_member(socket: std::net::TcpListener, number: usize) -> anyhow::Result<AbortHandle> {
+    let listener = TcpListener::from_std(socket)?;
     let app = Router::new().fallback(move || async move { format!("Hello from sample member {number}\n") });
-    tokio::spawn(async move { axum::serve(listener, app).await });
-    Ok(())
+    let serving = tokio::spawn(async move { axum::serve(listener, app).await });
+    Ok(serving.abort_handle())
 }
 
 async fn load_balancer(

@@ -6,11 +6,14 @@
 mod cli;
 mod client;
 mod config;
+mod control_socket;
 mod credentials;
 mod data_dir;
 mod demo;
 mod get;
+mod handover;
 mod logging;
+mod sd_notify;
 mod signals;
 mod up;
 
@@ -42,6 +45,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Get(wish) => get::get(&wish),
         Command::Up(options) => up::up(&options),
+        Command::Upgrade(options) => control_socket::upgrade(&options),
         Command::Version => say(&format!("fulcrum {}", env!("CARGO_PKG_VERSION"))),
     }
 }

@@ -1,4 +1,4 @@
-//! Being asked to end.
+//! Being asked to end, or to be replaced.
 
 use std::{io, time::Duration};
 
@@ -18,23 +18,47 @@ impl Stop {
     pub(crate) const HURRY: Duration = Duration::from_millis(500);
 }
 
-/// The signals that end the process. From its making on they no longer kill it.
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// SIGTERM, SIGINT.
+    Stop(Stop),
+    /// SIGUSR2: start the binary anew, and give the place to it.
+    Upgrade,
+}
+
+/// The signals that are heard. From its making on they no longer kill the process.
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    upgrade: Signal,
 }
 
 impl Signals {
     /// Takes the signals over.
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            upgrade: signal(SignalKind::user_defined2())?,
+        })
     }
 
     /// The next one.
-    pub(crate) async fn next(&mut self) -> Stop {
+    pub(crate) async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.terminate.recv() => Stop::Drain,
-            _ = self.interrupt.recv() => Stop::Hurry,
+            _ = self.terminate.recv() => Asked::Stop(Stop::Drain),
+            _ = self.interrupt.recv() => Asked::Stop(Stop::Hurry),
+            _ = self.upgrade.recv() => Asked::Upgrade,
+        }
+    }
+
+    /// The next one that ends the process; others have no effect meanwhile.
+    pub(crate) async fn next_stop(&mut self) -> Stop {
+        loop {
+            if let Asked::Stop(stop) = self.next().await {
+                return stop;
+            }
         }
     }
 }

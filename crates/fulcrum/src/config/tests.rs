@@ -30,6 +30,10 @@ head_timeout_s = 5
 workers = 3
 drain_s = 0
 
+[upgrade]
+drain_s = 7
+ready_s = 8
+
 [tls]
 ocsp_stapling = true
 ocsp_local_responders = true
@@ -94,6 +98,8 @@ fn nothing_said_gives_the_documented_defaults() {
     assert!(!config.api.strict_fields && config.quotas.is_empty() && config.users.is_empty());
     assert!(config.dataplane.workers >= 1);
     assert_eq!(config.dataplane.drain, Duration::from_secs(30));
+    let UpgradeConfig { drain, ready } = config.upgrade;
+    assert_eq!((drain, ready), (Duration::from_secs(3600), Duration::from_secs(30)));
     assert!(config.ocsp_stapling.is_some_and(|stapling| !stapling.local_responders));
     let networks: Vec<_> = config
         .networks
@@ -130,6 +136,8 @@ fn every_key_is_read() {
     assert_eq!((strict_fields, connections_max, head_timeout), (true, 10, Duration::from_secs(5)));
     assert_eq!((config.dataplane.workers, config.dataplane.drain), (3, Duration::ZERO));
     assert!(config.ocsp_stapling.is_some_and(|stapling| stapling.local_responders));
+    let UpgradeConfig { drain, ready } = config.upgrade;
+    assert_eq!((drain, ready), (Duration::from_secs(7), Duration::from_secs(8)));
     assert_eq!((config.access_log.bytes_max, config.access_log.kept), (5 << 20, 3));
     assert_eq!(config.quotas.len(), QuotaKey::ALL.len());
     assert_eq!(

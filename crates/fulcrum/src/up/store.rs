@@ -22,14 +22,14 @@ const MASTER_KEY: &str = "FULCRUM_MASTER_KEY";
 const PAUSE_FIRST: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(3);
 
-/// Opens the store. While traffic is served from the last good plan, a failure is told and tried again; otherwise there is nothing to
-/// keep alive, and it ends the start.
-pub(super) async fn open(config: &Config, key: &MasterKey, serving: bool) -> anyhow::Result<Opened> {
+/// Opens the store. Where it `waits`, because traffic is served from the last good plan, a failure is told and tried again; otherwise
+/// there is nothing to keep alive, and it ends the start.
+pub(super) async fn open(config: &Config, key: &MasterKey, waits: bool) -> anyhow::Result<Opened> {
     let mut pause = PAUSE_FIRST;
     loop {
-        match attempt(config, key, serving).await {
+        match attempt(config, key, waits).await {
             Ok(opened) => return Ok(opened),
-            Err(error) if !serving => return Err(error),
+            Err(error) if !waits => return Err(error),
             Err(error) => {
                 tracing::error!(
                     error = format!("{error:#}"),
