@@ -26,7 +26,7 @@
 //! For a client's datagram ask [`FlowTable::handle_datagram`]; when there is no flow, choose a member and [`FlowTable::begin`]. For a
 //! member's datagram call [`FlowTable::handle_answer`]. Call [`FlowTable::poll_expired`] until it gives none, at the latest at
 //! [`FlowTable::poll_timeout`]. When a member has to let go of its flows, call [`FlowTable::poll_member`] until it gives none (in
-//! portions, if there may be many). Whatever these give back has ended: close its socket.
+//! portions, if there may be many). Short of sockets, [`FlowTable::displace`] one. Whatever these give back has ended: close its socket.
 
 mod index;
 mod key;
@@ -62,6 +62,18 @@ pub struct FlowTable<K, V, S> {
 pub struct FlowId {
     slot: u32,
     generation: u32,
+}
+
+impl FlowId {
+    /// It as one number, for whoever can keep only that.
+    pub const fn to_bits(self) -> u64 {
+        (self.slot as u64) << 32 | self.generation as u64
+    }
+
+    /// The reverse of [`FlowId::to_bits`]. A number that did not come from there names some flow, or none.
+    pub const fn from_bits(bits: u64) -> Self {
+        Self { slot: (bits >> 32) as u32, generation: bits as u32 }
+    }
 }
 
 /// The number that the caller gives to a member for as long as it has flows, across changes of the plan (a
@@ -211,6 +223,19 @@ impl<K: Hash + Eq, V, S: BuildHasher> FlowTable<K, V, S> {
     pub fn value_mut(&mut self, id: FlowId) -> Option<&mut V> {
         let slot = self.living(id)?;
         self.slots[slot as usize].flow.as_mut().map(|flow| &mut flow.value)
+    }
+
+    /// By what a flow is found, and whose it is; none when it has ended.
+    pub fn get(&self, id: FlowId) -> Option<(&K, MemberSlot)> {
+        let slot = self.living(id)?;
+        self.slots[slot as usize].flow.as_ref().map(|flow| (&flow.key, flow.member))
+    }
+
+    /// Ends the flow that a new one would displace in a full table, for a caller that is short of something else than places; none
+    /// when there is no flow.
+    pub fn displace(&mut self, now_ms: u64) -> Option<Flow<K, V>> {
+        self.advance(now_ms);
+        self.oldest_to_displace().and_then(|slot| self.remove(slot))
     }
 
     /// Ends one flow that must end: idle for too long, or the oldest while there are more than allowed. None: no more for now.

@@ -56,10 +56,10 @@ impl Acceptor {
         worker: Rc<Worker>,
         slot: Rc<Slot>,
         address: SocketAddr,
-        socket: std::net::TcpListener,
+        socket: OwnedFd,
     ) -> io::Result<Self> {
         let door = Rc::new(Door { worker, slot, address });
-        let socket = Rc::new(Watched::new(socket.into())?);
+        let socket = Rc::new(Watched::new(socket)?);
         door.worker.sockets.set(door.worker.sockets.get() + 1);
         let held = Held::default();
         let task = tokio::task::spawn_local(accept(door.clone(), socket.clone(), held.clone()));

@@ -2,19 +2,39 @@
 
 use std::{
     io,
-    net::{SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener, UdpSocket},
 };
 
-use rustix::io::Errno;
+use rustix::{io::Errno, net::sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::config::BACKLOG;
+use crate::config::{BACKLOG, DATAGRAM_QUEUE_BYTES};
 
 /// A socket for one worker. Several workers bind the same address; the kernel spreads connections over them.
 ///
 /// Accepted sockets inherit TCP_NODELAY.
 pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener, CannotListen> {
     listen(address).map_err(|error| CannotListen::new(address, &error))
+}
+
+/// As [`bind`], for datagrams. The kernel gives all datagrams of a client's port to the same worker.
+pub(crate) fn bind_datagrams(address: SocketAddr) -> Result<UdpSocket, CannotListen> {
+    receive(address).map_err(|error| CannotListen::new(address, &error))
+}
+
+fn receive(address: SocketAddr) -> io::Result<UdpSocket> {
+    let domain = if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
+    let socket = Socket::new(domain, Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_port(true)?;
+    // More than net.core.rmem_max needs a privilege; without it the kernel gives what it may.
+    if sockopt::set_socket_recv_buffer_size_force(&socket, DATAGRAM_QUEUE_BYTES).is_err() {
+        socket.set_recv_buffer_size(DATAGRAM_QUEUE_BYTES)?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket.into())
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -80,6 +100,16 @@ mod tests {
                 "cannot listen on {other}: the address is in use by another program; stop it or choose another port"
             )
         );
+    }
+
+    #[test]
+    fn workers_share_an_address_for_datagrams_and_beside_one_for_connections() {
+        let connections = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = connections.local_addr().unwrap();
+        let _datagrams = [bind_datagrams(address).unwrap(), bind_datagrams(address).unwrap()];
+        let foreign = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let _foreign = UdpSocket::bind(foreign).unwrap();
+        assert!(bind_datagrams(foreign).unwrap_err().to_string().contains("in use by another program"));
     }
 
     #[test]

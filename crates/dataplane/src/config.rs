@@ -53,5 +53,9 @@ pub(crate) const SCRATCH_BYTES: usize = 256 * 1024;
 /// Connections waiting to be accepted, per socket; the kernel lowers it to net.core.somaxconn.
 pub(crate) const BACKLOG: i32 = 4096;
 
+/// What a socket of UDP keeps of datagrams that no worker has taken yet, with the kernel's own use for each (small ones count about
+/// 800 bytes). The kernel's default holds not even 300 datagrams.
+pub(crate) const DATAGRAM_QUEUE_BYTES: usize = 4 * 1024 * 1024;
+
 /// Descriptors kept free for what is not a client's or a member's connection: listeners come on top.
 pub(crate) const DESCRIPTORS_RESERVED: usize = 256;

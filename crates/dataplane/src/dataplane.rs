@@ -189,11 +189,7 @@ impl Dataplane {
         let mut lent = Vec::new();
         for answer in answers {
             let sockets = answer.await.map_err(|_| io::Error::other("a worker has ended"))??;
-            lent.extend(sockets.into_iter().map(|(address, descriptor)| ListeningSocket {
-                transport: Transport::Tcp,
-                address,
-                descriptor,
-            }));
+            lent.extend(sockets);
         }
         Ok(lent)
     }
@@ -309,7 +305,7 @@ impl Dataplane {
         let closed: Vec<SocketAddr> = bound.difference(&wanted).copied().collect();
         let (mut opened, mut bind_fault) = (Vec::new(), None);
         for address in wanted.difference(&bound).copied() {
-            match state.heirlooms.sockets(address, for_workers.len()) {
+            match state.heirlooms.sockets(transport(&plan.service), address, for_workers.len()) {
                 Ok(sockets) => opened.push((address, sockets)),
                 Err(error) => bind_fault = Some(error.to_string()),
             }
@@ -496,11 +492,21 @@ impl State {
     }
 }
 
+/// What carries a service.
+fn transport(service: &ServicePlan) -> Transport {
+    match service {
+        ServicePlan::Tcp | ServicePlan::Http(_) => Transport::Tcp,
+        ServicePlan::Udp => Transport::Udp,
+    }
+}
+
 /// Whether two plans of a listener speak the same protocol. (It is immutable by the API; a restored store may differ.)
 fn speaks_alike(one: &ListenerPlan, other: &ListenerPlan) -> bool {
     matches!(
         (&one.service, &other.service),
-        (ServicePlan::Tcp, ServicePlan::Tcp) | (ServicePlan::Http(_), ServicePlan::Http(_))
+        (ServicePlan::Tcp, ServicePlan::Tcp)
+            | (ServicePlan::Udp, ServicePlan::Udp)
+            | (ServicePlan::Http(_), ServicePlan::Http(_))
     ) && one.tls.is_some() == other.tls.is_some()
 }
 

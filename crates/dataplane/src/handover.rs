@@ -6,16 +6,11 @@
 //!
 //! Sockets are named by transport and address, never by what they are for; so sockets of datagrams are handed over in the same way.
 
-use std::{
-    collections::BTreeMap,
-    net::{SocketAddr, TcpListener},
-    os::fd::OwnedFd,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, net::SocketAddr, os::fd::OwnedFd, sync::Arc};
 
 use model::{MemberId, TargetId, Verdict};
 
-use crate::bind::{CannotListen, bind};
+use crate::bind::{CannotListen, bind, bind_datagrams};
 
 /// Verdicts of health by target and member.
 pub type Verdicts = BTreeMap<(TargetId, MemberId), Verdict>;
@@ -45,24 +40,24 @@ pub struct ListeningSocket {
 pub enum Transport {
     /// Connections.
     Tcp,
+    /// Datagrams.
+    Udp,
 }
 
 /// An inheritance, until nothing of it is wanted any more.
 #[derive(Default)]
 pub(crate) struct Heirlooms {
-    tcp: BTreeMap<SocketAddr, Vec<TcpListener>>,
+    sockets: BTreeMap<(Transport, SocketAddr), Vec<OwnedFd>>,
     pub(crate) health: Arc<Verdicts>,
 }
 
 impl From<Inheritance> for Heirlooms {
     fn from(inheritance: Inheritance) -> Self {
-        let mut tcp: BTreeMap<SocketAddr, Vec<TcpListener>> = BTreeMap::new();
-        for socket in inheritance.sockets {
-            match socket.transport {
-                Transport::Tcp => tcp.entry(socket.address).or_default().push(socket.descriptor.into()),
-            }
+        let mut sockets: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for ListeningSocket { transport, address, descriptor } in inheritance.sockets {
+            sockets.entry((transport, address)).or_default().push(descriptor);
         }
-        Self { tcp, health: Arc::new(inheritance.health) }
+        Self { sockets, health: Arc::new(inheritance.health) }
     }
 }
 
@@ -70,17 +65,22 @@ impl Heirlooms {
     /// The sockets of each of so many workers for an address, at least one each: inherited ones, else new ones.
     pub(crate) fn sockets(
         &mut self,
+        transport: Transport,
         address: SocketAddr,
         workers: usize,
-    ) -> Result<Vec<Vec<TcpListener>>, CannotListen> {
-        let mut sockets: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
-        let inherited = self.tcp.remove(&address).unwrap_or_default();
+    ) -> Result<Vec<Vec<OwnedFd>>, CannotListen> {
+        let mut sockets: Vec<Vec<OwnedFd>> = (0..workers).map(|_| Vec::new()).collect();
+        let inherited = self.sockets.remove(&(transport, address)).unwrap_or_default();
         let inherits = !inherited.is_empty();
         for (at, socket) in inherited.into_iter().enumerate() {
             sockets[at % workers].push(socket);
         }
         for without in sockets.iter_mut().filter(|sockets| sockets.is_empty()) {
-            match bind(address) {
+            let bound = match transport {
+                Transport::Tcp => bind(address).map(OwnedFd::from),
+                Transport::Udp => bind_datagrams(address).map(OwnedFd::from),
+            };
+            match bound {
                 Ok(socket) => without.push(socket),
                 Err(error) if inherits => {
                     tracing::warn!(%error, "a worker has no share in a listener; the others serve it");
@@ -93,7 +93,7 @@ impl Heirlooms {
 
     /// The addresses of sockets that nobody asked for.
     pub(crate) fn unclaimed(&self) -> impl Iterator<Item = &SocketAddr> {
-        self.tcp.keys()
+        self.sockets.keys().map(|(_, address)| address)
     }
 }
 
@@ -113,14 +113,18 @@ mod tests {
             let address = first.local_addr().unwrap();
             let others = (1..inherited).map(|_| bind(address).unwrap());
             let all = std::iter::once(first).chain(others).take(inherited);
-            let handed = |socket: TcpListener| ListeningSocket {
+            let handed = |socket: std::net::TcpListener| ListeningSocket {
                 transport: Transport::Tcp,
                 address,
                 descriptor: socket.into(),
             };
             let sockets = all.map(handed).collect();
             let mut heirlooms = Heirlooms::from(Inheritance { sockets, ..Inheritance::default() });
-            let shares: Vec<_> = heirlooms.sockets(address, workers).unwrap().iter().map(Vec::len).collect();
+            // A socket of datagrams on the same address is another socket.
+            let datagrams = heirlooms.sockets(Transport::Udp, address, workers).unwrap();
+            assert!(datagrams.iter().all(|sockets| sockets.len() == 1), "{why}");
+            let shares = heirlooms.sockets(Transport::Tcp, address, workers).unwrap();
+            let shares: Vec<_> = shares.iter().map(Vec::len).collect();
             assert_eq!(shares, expect, "{why}");
             assert_eq!(heirlooms.unclaimed().count(), 0, "{why}");
         }

@@ -1,8 +1,9 @@
 //! The data plane: workers that accept, relay, forward and probe. The only hot crate.
 //!
-//! The two journeys through it:
+//! The three journeys through it:
 //! - *A connection*: `acceptor` → `layer4` or `http` → `target` (which member) → `member` (a kept connection or a new
 //!   one) → back. All of it happens in one worker, which shares nothing with others but plans, health bits and counts.
+//! - *A datagram*: `udp` → the flow's member, or for a new flow `target` → back.
 //! - *A change*: [`Dataplane::apply`] compares plans by pointer, binds sockets, tells the prober and then every worker, and waits
 //!   until all run on it. A connection looks for its listener's present plan once per request.
 //!
@@ -35,6 +36,7 @@ mod table;
 mod target;
 mod ticker;
 mod tls;
+mod udp;
 mod worker;
 
 pub use balance::StickyKey;

@@ -40,11 +40,17 @@ impl Limits {
         Self { connections_max, descriptors, workers: (0..workers).map(|_| Use::default()).collect() }
     }
 
-    /// Notes how many connections and listening sockets a worker has.
+    /// Notes how many connections (flows of UDP included) and listening sockets a worker has.
     pub(crate) fn note(&self, worker: usize, connections: usize, sockets: usize) {
         let Some(used) = self.workers.get(worker) else { return };
         used.connections.store(connections, Relaxed);
         used.sockets.store(sockets, Relaxed);
+    }
+
+    /// How many flows of UDP a worker may have: half of its share, so that datagrams do not shut connections out. At least 1.
+    pub(crate) fn flows_max(&self) -> usize {
+        let connections = self.connections_max.unwrap_or(usize::MAX).min(self.descriptors / 2);
+        (connections / self.workers.len().max(1) / 2).max(1)
     }
 
     /// Whether another connection may be opened.

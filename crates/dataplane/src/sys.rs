@@ -1,4 +1,5 @@
 //! What needs `unsafe`, and nothing else.
 
+pub(crate) mod datagrams;
 pub(crate) mod rtt;
 pub(crate) mod watched;

@@ -179,6 +179,11 @@ impl Target {
         self.turns.follow(&self.shared, now_ms);
     }
 
+    /// Whether any member may get work, weights apart.
+    pub(crate) fn has_usable(&self) -> bool {
+        self.shared.health.any_usable()
+    }
+
     /// See [`Member::sweep`].
     pub(crate) fn sweep(&self, before: u32) -> usize {
         self.members.iter().map(|member| member.sweep(before)).sum()
@@ -227,7 +232,7 @@ pub(crate) struct Tried {
 }
 
 /// Members that are tried for one piece of work before it is given up.
-const ATTEMPTS_MAX: usize = 4;
+pub(crate) const ATTEMPTS_MAX: usize = 4;
 
 impl Tried {
     /// Adds a member; false when no more may be tried.

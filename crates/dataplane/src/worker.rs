@@ -16,7 +16,7 @@ use std::{
 };
 
 use model::{ListenerId, PolicyId, TargetId};
-use plan::ListenerPlan;
+use plan::{ListenerPlan, ServicePlan};
 use telemetry::Registry;
 use tokio::{
     runtime::{Builder, LocalOptions},
@@ -28,13 +28,16 @@ use crate::{
     buffer::Buffers,
     clock,
     config::Config,
+    handover::{ListeningSocket, Transport},
     http::HttpScratch,
     limits::{Limits, PolicyLimit},
     pipe::Pipes,
     service::{Service, Slot},
+    sys::datagrams::Batch,
     table::{TICK, Table},
     target::{SharedTarget, Target},
     tls::{MemberTls, Terms, TlsScratch},
+    udp::Forwarder,
 };
 
 /// What all connections of a worker share.
@@ -59,6 +62,10 @@ pub(crate) struct Worker {
     /// Those whose shares may change by themselves.
     followed: RefCell<Vec<Rc<Target>>>,
     groups: Cell<u32>,
+    /// What datagrams are taken into; made when the first one comes. Never held while waiting.
+    pub(crate) datagrams: RefCell<Option<Batch>>,
+    /// Flows of UDP.
+    flows: Cell<usize>,
     /// Listening sockets.
     pub(crate) sockets: Cell<usize>,
 }
@@ -67,6 +74,8 @@ pub(crate) struct Worker {
 struct Listening {
     slot: Rc<Slot>,
     acceptors: Vec<Acceptor>,
+    /// Of a listener of UDP.
+    forwarder: Option<Rc<Forwarder>>,
 }
 
 /// Changes to be carried out together.
@@ -88,7 +97,7 @@ pub(crate) enum Change {
         /// The terms of its TLS, if it has TLS whose terms can be carried out.
         tls: Option<Arc<Terms>>,
         /// Sockets to accept from, in addition to those that stay.
-        opened: Vec<(SocketAddr, std::net::TcpListener)>,
+        opened: Vec<(SocketAddr, OwnedFd)>,
         /// Addresses to stop accepting from.
         closed: Vec<SocketAddr>,
     },
@@ -97,7 +106,7 @@ pub(crate) enum Change {
     /// New connections are left in the kernel's queues from now on, or taken again.
     Hold(bool),
     /// Asks for other descriptors of all listening sockets.
-    Lend(oneshot::Sender<io::Result<Vec<(SocketAddr, OwnedFd)>>>),
+    Lend(oneshot::Sender<io::Result<Vec<ListeningSocket>>>),
     /// No new work. Answered when the last connection has ended.
     Drain(Farewell),
 }
@@ -184,6 +193,8 @@ impl Worker {
             targets: RefCell::default(),
             followed: RefCell::default(),
             groups: Cell::new(0),
+            datagrams: RefCell::default(),
+            flows: Cell::new(0),
             sockets: Cell::new(0),
         })
     }
@@ -234,7 +245,7 @@ impl Worker {
         targets: Vec<Arc<SharedTarget>>,
         limiters: &BTreeMap<PolicyId, Arc<PolicyLimit>>,
         tls: Option<Arc<Terms>>,
-        opened: Vec<(SocketAddr, std::net::TcpListener)>,
+        opened: Vec<(SocketAddr, OwnedFd)>,
         closed: &[SocketAddr],
     ) {
         let id = plan.id;
@@ -252,13 +263,28 @@ impl Worker {
         let mut slots = self.slots.borrow_mut();
         let listening = slots.entry(id).or_insert_with(|| {
             self.groups.set(self.groups.get().wrapping_add(1));
-            Listening { slot: Slot::new(service.clone(), self.groups.get()), acceptors: Vec::new() }
+            Listening {
+                slot: Slot::new(service.clone(), self.groups.get()),
+                acceptors: Vec::new(),
+                forwarder: None,
+            }
         });
         listening.slot.set_service(service);
         for acceptor in listening.acceptors.extract_if(.., |acceptor| closed.contains(&acceptor.address())) {
             acceptor.stop();
         }
+        if let Some(forwarder) = &listening.forwarder {
+            closed.iter().for_each(|address| forwarder.close(*address));
+            forwarder.follow();
+        }
         for (address, socket) in opened {
+            if let ServicePlan::Udp = listening.slot.service().plan.service {
+                let made = || Forwarder::new(self.clone(), listening.slot.clone());
+                if let Err(error) = listening.forwarder.get_or_insert_with(made).open(address, socket) {
+                    tracing::error!(%address, %error, "cannot forward from a socket that is bound");
+                }
+                continue;
+            }
             match Acceptor::start(self.clone(), listening.slot.clone(), address, socket) {
                 Ok(acceptor) => listening.acceptors.push(acceptor),
                 Err(error) => tracing::error!(%address, %error, "cannot accept from a socket that is bound"),
@@ -308,26 +334,46 @@ impl Worker {
     fn hold(&self, held: bool) {
         self.held.set(held);
         if !held {
-            self.slots.borrow().values().flat_map(|listening| &listening.acceptors).for_each(Acceptor::go_on);
+            let slots = self.slots.borrow();
+            slots.values().flat_map(|listening| &listening.acceptors).for_each(Acceptor::go_on);
+            slots.values().filter_map(|listening| listening.forwarder.as_ref()).for_each(|one| one.go_on());
         }
     }
 
-    fn lend(&self) -> io::Result<Vec<(SocketAddr, OwnedFd)>> {
-        let slots = self.slots.borrow();
-        let acceptors = slots.values().flat_map(|listening| &listening.acceptors);
-        acceptors.map(|acceptor| Ok((acceptor.address(), acceptor.lend()?))).collect()
+    fn lend(&self) -> io::Result<Vec<ListeningSocket>> {
+        let mut lent = Vec::new();
+        for listening in self.slots.borrow().values() {
+            for acceptor in &listening.acceptors {
+                let (address, descriptor) = (acceptor.address(), acceptor.lend()?);
+                lent.push(ListeningSocket { transport: Transport::Tcp, address, descriptor });
+            }
+            if let Some(forwarder) = &listening.forwarder {
+                for (address, descriptor) in forwarder.lend()? {
+                    lent.push(ListeningSocket { transport: Transport::Udp, address, descriptor });
+                }
+            }
+        }
+        Ok(lent)
     }
 
     /// Whether another connection may be opened; notes what is.
     pub(crate) fn may_accept(&self) -> bool {
-        self.limits.note(self.index, self.table.taken(), self.sockets.get());
+        self.limits.note(self.index, self.table.taken() + self.flows.get(), self.sockets.get());
         self.limits.allows_another()
+    }
+
+    /// As [`Worker::may_accept`], for a flow of UDP.
+    pub(crate) fn may_begin_flow(&self) -> bool {
+        self.flows.get() < self.limits.flows_max() && self.may_accept()
     }
 
     fn remove_listener(&self, id: ListenerId) {
         let Some(listening) = self.slots.borrow_mut().remove(&id) else { return };
         for acceptor in listening.acceptors {
             acceptor.stop();
+        }
+        if let Some(forwarder) = listening.forwarder {
+            forwarder.stop();
         }
         let service = listening.slot.service();
         service.all_targets().for_each(|target| self.drop_target(target));
@@ -344,6 +390,12 @@ impl Worker {
                 Farewell::Close => Acceptor::stop,
                 Farewell::Leave => Acceptor::leave,
             });
+            if let Some(forwarder) = listening.forwarder {
+                match farewell {
+                    Farewell::Close => forwarder.drain(),
+                    Farewell::Leave => forwarder.leave(),
+                }
+            }
         }
         for target in self.targets.borrow().values() {
             target.close_idle();
@@ -370,5 +422,21 @@ impl Worker {
     /// Closes connections to members that are not needed; how many are still kept.
     fn sweep(&self, before: u32) -> usize {
         self.targets.borrow().values().map(|target| target.sweep(before)).sum()
+    }
+}
+
+/// Counts a flow of UDP until it is dropped.
+pub(crate) struct FlowCount(Rc<Worker>);
+
+impl FlowCount {
+    pub(crate) fn new(worker: &Rc<Worker>) -> Self {
+        worker.flows.set(worker.flows.get() + 1);
+        Self(worker.clone())
+    }
+}
+
+impl Drop for FlowCount {
+    fn drop(&mut self) {
+        self.0.flows.set(self.0.flows.get() - 1);
     }
 }

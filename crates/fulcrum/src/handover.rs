@@ -79,4 +79,6 @@ pub(crate) enum Label {
     Sample(IpAddr),
     /// Where connections of clients arrive.
     Tcp(SocketAddr),
+    /// Where datagrams of clients arrive.
+    Udp(SocketAddr),
 }

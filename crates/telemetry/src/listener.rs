@@ -8,23 +8,29 @@ use crate::{Counter, Gauge, TlsCounters};
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct ListenerCounters {
-    /// Connections accepted.
+    /// Connections accepted; of UDP, flows begun.
     pub connections: Counter,
-    /// Connections refused by the access control; they do not count as accepted.
+    /// Connections, or datagrams, refused by the access control; they do not count as accepted.
     pub denied: Counter,
     /// Requests answered 503 because they were over the limit of a policy.
     pub limited: Counter,
     /// Copies of requests (mirrors) that were due and could not be sent: a long body, no member, too many under way.
     pub mirrors_left_out: Counter,
-    /// Connections open now.
+    /// Connections, or flows, open now.
     pub active: Gauge,
     /// Bytes read from clients.
     pub bytes_in: Counter,
     /// Bytes written to clients.
     pub bytes_out: Counter,
+    /// Datagrams of clients that were passed on.
+    pub datagrams_in: Counter,
+    /// Datagrams of members that were passed on.
+    pub datagrams_out: Counter,
+    /// Flows of UDP that ended before their time, so that new ones have room.
+    pub flows_displaced: Counter,
     /// Further attempts on a member after a failed one.
     pub retries: Counter,
-    /// Layer 4: connections closed because no member could take them.
+    /// Layer 4: connections closed, and datagrams dropped, because no member could take them.
     pub unserved: Counter,
     /// Connections ended with a reset passed on from, or caused by, the client.
     pub client_resets: Counter,

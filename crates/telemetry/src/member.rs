@@ -6,7 +6,7 @@ use crate::{Counter, Gauge, listener::class};
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct MemberCounters {
-    /// Connections made to it.
+    /// Connections made to it; of UDP, flows.
     pub connections: Counter,
     /// Requests (layer 7) or connections (layer 4) that it works on now.
     pub active: Gauge,
@@ -14,6 +14,10 @@ pub struct MemberCounters {
     pub bytes_out: Counter,
     /// Bytes received from it.
     pub bytes_in: Counter,
+    /// Datagrams sent to it.
+    pub datagrams_out: Counter,
+    /// Datagrams received from it.
+    pub datagrams_in: Counter,
     /// Sessions of TLS that were not made because its certificate does not verify.
     pub unverified: Counter,
     requests: Counter,

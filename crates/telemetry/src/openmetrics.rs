@@ -47,8 +47,10 @@ fn listeners(page: &mut Page, registry: &Registry, snapshot: &Snapshot) {
         .filter_map(|(id, blocks)| Some((listener_labels(snapshot, id)?, blocks)))
         .collect();
     let counters: [(&str, &str, Of<ListenerCounters>); 12] = [
-        ("connections", "Connections accepted.", |c| c.connections.value()),
-        ("denied_connections", "Connections refused by the access control.", |c| c.denied.value()),
+        ("connections", "Connections accepted; of UDP, flows begun.", |c| c.connections.value()),
+        ("denied_connections", "Connections, or datagrams, refused by the access control.", |c| {
+            c.denied.value()
+        }),
         ("received_bytes", "Bytes read from clients.", |c| c.bytes_in.value()),
         ("sent_bytes", "Bytes written to clients.", |c| c.bytes_out.value()),
         ("requests", "Requests that ended, by any outcome.", |c| c.requests()),
@@ -60,7 +62,11 @@ fn listeners(page: &mut Page, registry: &Registry, snapshot: &Snapshot) {
             c.mirrors_left_out.value()
         }),
         ("retries", "Further attempts on a member after a failed one.", |c| c.retries.value()),
-        ("unserved", "Layer 4 connections closed because no member could take them.", |c| c.unserved.value()),
+        (
+            "unserved",
+            "Layer 4 connections closed, and datagrams dropped, because no member could take them.",
+            |c| c.unserved.value(),
+        ),
         ("client_resets", "Connections ended by a reset of the client.", |c| c.client_resets.value()),
         ("member_resets", "Connections ended by a reset of a member.", |c| c.member_resets.value()),
     ];
@@ -100,6 +106,7 @@ fn listeners(page: &mut Page, registry: &Registry, snapshot: &Snapshot) {
     }
     oddities(page, &rows);
     handshakes(page, &rows);
+    datagrams(page, &rows);
 }
 
 fn handshakes(page: &mut Page, rows: &[(String, Vec<Arc<ListenerCounters>>)]) {
@@ -134,6 +141,36 @@ fn handshakes(page: &mut Page, rows: &[(String, Vec<Arc<ListenerCounters>>)]) {
             let total = total(blocks, &|tls| tls.failures(why));
             if total > 0 {
                 page.sample(&name, "_total", labels, &format!(",reason=\"{}\"", why.as_str()), total);
+            }
+        }
+    }
+}
+
+fn datagrams(page: &mut Page, rows: &[(String, Vec<Arc<ListenerCounters>>)]) {
+    let counters: [(&str, &str, Of<ListenerCounters>); 3] = [
+        ("received_datagrams", "Datagrams of clients that were passed on; left out where none were.", |c| {
+            c.datagrams_in.value()
+        }),
+        ("sent_datagrams", "Datagrams of members that were passed on; left out where none were.", |c| {
+            c.datagrams_out.value()
+        }),
+        (
+            "displaced_flows",
+            "Flows of UDP that ended early, so that new ones have room; left out where none were.",
+            |c| c.flows_displaced.value(),
+        ),
+    ];
+    rare(page, "fulcrum_listener_", rows, &counters);
+}
+
+/// Counters that only some objects have; those that never counted are left out.
+fn rare<T>(page: &mut Page, prefix: &str, rows: &[(String, Vec<Arc<T>>)], counters: &[(&str, &str, Of<T>)]) {
+    for (name, help, of) in counters {
+        let name = page.family(prefix, name, "counter", help);
+        for (labels, blocks) in rows {
+            let total = sum(blocks, *of);
+            if total > 0 {
+                page.sample(&name, "_total", labels, "", total);
             }
         }
     }
@@ -196,6 +233,15 @@ fn members(page: &mut Page, registry: &Registry, snapshot: &Snapshot) {
             page.sample(&name, "_total", labels, &format!(",class=\"{class}\""), total);
         }
     }
+    let counters: [(&str, &str, Of<MemberCounters>); 2] = [
+        ("sent_datagrams", "Datagrams sent to the member; left out where none were.", |c| {
+            c.datagrams_out.value()
+        }),
+        ("received_datagrams", "Datagrams received from the member; left out where none were.", |c| {
+            c.datagrams_in.value()
+        }),
+    ];
+    rare(page, "fulcrum_member_", &rows, &counters);
 }
 
 fn health(page: &mut Page, snapshot: &Snapshot, facts: &Facts) {

@@ -20,6 +20,8 @@ pub(crate) enum Event {
     End { flow: u16 },
     /// All that must end ends.
     Expire,
+    /// A flow makes room.
+    Displace,
     /// A member lets go of this many flows.
     Leave { member: u8, count: u8 },
     /// Other limits.
@@ -39,7 +41,9 @@ impl Event {
             20 => Self::Begin { key, member },
             21..=26 => Self::Answer { flow: pair },
             27 => Self::End { flow: pair },
-            28 | 29 => Self::Expire,
+            28 => Self::Expire,
+            29 if c % 2 == 0 => Self::Expire,
+            29 => Self::Displace,
             30 => Self::Leave { member, count: c % 8 },
             _ => Self::Limits { flows_max: c % 64, idle_ms: pair % 2000 },
         }
@@ -88,7 +92,7 @@ impl Simulation {
     pub(crate) fn handle(&mut self, event: Event) {
         let now = self.clock_ms.max(0) as u64;
         let told = match event {
-            Event::Datagram { .. } | Event::Begin { .. } | Event::Expire => true,
+            Event::Datagram { .. } | Event::Begin { .. } | Event::Expire | Event::Displace => true,
             Event::Answer { .. } => !self.ids.is_empty(),
             Event::Clock { .. } | Event::End { .. } | Event::Leave { .. } | Event::Limits { .. } => false,
         };
@@ -128,6 +132,7 @@ impl Simulation {
                 let Some((number, id)) = self.flow(flow) else { return };
                 let expected = self.list.iter().any(|flow| flow.value == number);
                 assert_eq!(self.table.value_mut(id).is_some(), expected);
+                assert_eq!(self.table.get(FlowId::from_bits(id.to_bits())).is_some(), expected);
                 let ended = self.table.end(id);
                 assert_eq!(ended.is_some(), expected);
                 if let Some(flow) = ended {
@@ -145,6 +150,18 @@ impl Simulation {
                 assert!(
                     self.list.len() <= self.flows_max && !self.list.iter().any(|flow| self.is_over(flow))
                 );
+            }
+            Event::Displace => {
+                let candidates = self.to_displace();
+                let displaced = self.table.displace(now);
+                assert_eq!(displaced.is_some(), !candidates.is_empty());
+                if let Some(flow) = displaced {
+                    assert!(
+                        candidates.contains(&flow.value),
+                        "{flow:?} displaced, not one of {candidates:?}"
+                    );
+                    self.ended(&flow);
+                }
             }
             Event::Leave { member, count } => {
                 let member = MemberSlot(member.into());

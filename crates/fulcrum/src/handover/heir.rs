@@ -140,6 +140,9 @@ impl Inherited {
             Label::Tcp(address) => {
                 self.listening.push(ListeningSocket { transport: Transport::Tcp, address, descriptor });
             }
+            Label::Udp(address) => {
+                self.listening.push(ListeningSocket { transport: Transport::Udp, address, descriptor });
+            }
         }
     }
 }

@@ -68,6 +68,7 @@ impl Process {
         let listening = traffic.dataplane.lend().await.map_err(CannotHandOver::NoSockets)?;
         sockets.extend(listening.into_iter().map(|socket| match socket.transport {
             Transport::Tcp => (Label::Tcp(socket.address), socket.descriptor),
+            Transport::Udp => (Label::Udp(socket.address), socket.descriptor),
         }));
         let health = traffic.facts.borrow().health.clone().into_iter().collect();
         candidate.prepare(Bequest { sockets, health, api_open }).await?;

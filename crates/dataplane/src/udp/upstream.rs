@@ -1,0 +1,42 @@
+//! Sockets to members.
+
+use std::{io, net::SocketAddr, os::fd::OwnedFd};
+
+use rustix::{
+    io::Errno,
+    net::{AddressFamily, SocketFlags, SocketType},
+};
+
+/// A connected socket to a member, on a port that the kernel chooses.
+pub(super) fn connect(member: SocketAddr) -> io::Result<OwnedFd> {
+    let family = if member.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(family, SocketType::DGRAM, flags, None)?;
+    rustix::net::connect(&socket, &member)?;
+    Ok(socket)
+}
+
+/// Whether a socket could not be had for want of something of this machine: descriptors, memory, or ports (EAGAIN of connect(2)).
+pub(super) fn is_ours(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(
+        errno,
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::AGAIN | Errno::ADDRINUSE)
+    )
+}
+
+/// Whether a member, or a machine on the way to it, says that nobody listens there.
+pub(super) fn is_refusal(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(
+        errno,
+        Some(
+            Errno::CONNREFUSED
+                | Errno::HOSTUNREACH
+                | Errno::HOSTDOWN
+                | Errno::NETUNREACH
+                | Errno::NETDOWN
+                | Errno::ADDRNOTAVAIL
+        )
+    )
+}
