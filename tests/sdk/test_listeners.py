@@ -72,10 +72,36 @@ def test_a_port_is_taken_once_for_each_load_balancer(elb, stage, why, first, sec
     elb.create("Listener", loadbalancer_id=lb["id"], protocol=second, protocol_port=81)
 
 
-@pytest.mark.parametrize("protocol", ["UDP", "QUIC", "IP"])
+@pytest.mark.parametrize("protocol", ["QUIC", "IP"])
 def test_protocols_that_are_not_there_yet_are_refused_clearly(elb, stage, protocol):
     error = refused_with(400, "ELB.8902", elb.create, "Listener", loadbalancer_id=stage.load_balancer()["id"], protocol=protocol, protocol_port=443)
     assert protocol in error.error_msg and "protocol" in error.error_msg
+
+
+@pytest.mark.covers("CreateListener")
+def test_a_udp_listener_has_its_defaults_and_shares_a_port_with_tcp(elb, stage):
+    lb = stage.load_balancer()
+    made = elb.create("Listener", loadbalancer_id=lb["id"], protocol="UDP", protocol_port=53)
+    assert (made.protocol, made.keepalive_timeout, made.client_timeout, made.member_timeout) == ("UDP", 300, None, None)
+    refused_with(409, "ELB.8907", elb.create, "Listener", loadbalancer_id=lb["id"], protocol="UDP", protocol_port=53)
+    elb.create("Listener", loadbalancer_id=lb["id"], protocol="TCP", protocol_port=53)
+    assert elb.update("Listener", made.id, keepalive_timeout=10).keepalive_timeout == 10
+    for field, value in (("keepalive_timeout", 9), ("keepalive_timeout", 4001), ("client_timeout", 5), ("gzip_enable", True)):
+        error = refused_with(400, "ELB.8902", elb.update, "Listener", made.id, **{field: value})
+        assert field in error.error_msg
+
+
+@pytest.mark.covers("CreatePool", "CreateHealthMonitor")
+def test_a_udp_pool_takes_what_fits_udp(elb, stage):
+    lb = stage.load_balancer()
+    made = elb.create("Pool", loadbalancer_id=lb["id"], protocol="UDP", lb_algorithm="LEAST_CONNECTIONS", session_persistence={"type": "SOURCE_IP"})
+    assert (made.protocol, made.ip_version, made.session_persistence.persistence_timeout) == ("UDP", "dualstack", 1)
+    monitor = elb.create("HealthMonitor", pool_id=made.id, type="UDP_CONNECT", delay=5, timeout=3, max_retries=3)
+    assert monitor.type == "UDP_CONNECT"
+    listener = elb.create("Listener", loadbalancer_id=lb["id"], protocol="UDP", protocol_port=53, default_pool_id=made.id)
+    assert listener.default_pool_id == made.id
+    http = elb.create("Pool", loadbalancer_id=lb["id"], protocol="HTTP", lb_algorithm="ROUND_ROBIN")
+    refused_with(400, "ELB.8902", elb.update, "Listener", listener.id, default_pool_id=http.id)
 
 
 @pytest.mark.covers("CreateListener", "UpdateListener")

@@ -54,7 +54,7 @@ pub(crate) struct Wire {
 const KINDS: &[(&str, Option<MonitorType>)] = &[
     ("TCP", Some(MonitorType::Tcp)),
     ("HTTP", Some(MonitorType::Http)),
-    ("UDP_CONNECT", None),
+    ("UDP_CONNECT", Some(MonitorType::Udp)),
     ("HTTPS", Some(MonitorType::Https)),
     ("TLS", Some(MonitorType::Tls)),
     ("GRPC", None),

@@ -84,7 +84,7 @@ pub(crate) struct Wire {
 const PROTOCOLS: &[(&str, Option<ListenerProtocol>)] = &[
     ("TCP", Some(ListenerProtocol::Tcp)),
     ("HTTP", Some(ListenerProtocol::Http)),
-    ("UDP", None),
+    ("UDP", Some(ListenerProtocol::Udp)),
     ("HTTPS", Some(ListenerProtocol::Https)),
     // The name that load balancers of the other kind have for it; here it is stored as HTTPS.
     ("TERMINATED_HTTPS", Some(ListenerProtocol::Https)),

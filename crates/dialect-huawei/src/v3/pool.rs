@@ -69,7 +69,7 @@ pub(crate) struct Wire {
 const PROTOCOLS: &[(&str, Option<PoolProtocol>)] = &[
     ("TCP", Some(PoolProtocol::Tcp)),
     ("HTTP", Some(PoolProtocol::Http)),
-    ("UDP", None),
+    ("UDP", Some(PoolProtocol::Udp)),
     ("HTTPS", Some(PoolProtocol::Https)),
     ("GRPC", Some(PoolProtocol::Grpc)),
     ("QUIC", None),
