@@ -19,7 +19,7 @@ def offload(member, stage):
     """Makes a TLS listener before a TCP pool of these members."""
     def made(members, **listener):
         fields = {"default_tls_container_ref": stage.certificate()["id"], "tls_ciphers_policy": "tls-1-0-with-1-3", **listener}
-        return stage.front(members, protocol="TLS", listener=fields, pool={"protocol": "TCP"})
+        return stage.front(members, protocol="TLS", listener=fields, pool={"protocol": "TCP", "ip_version": "v4"})
     return made
 
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use identity::{Action, Caller, Verb};
 use model::{
-    Certificate, CertificateId, CertificateKind, CertificatePatch, Kind, Listener, NewCertificate, Object,
-    Patch, Project, QuotaKey, Secret, certificate::EncryptionPair,
+    Certificate, CertificateId, CertificateKind, CertificatePatch, KeyKind, Kind, Listener, ListenerProtocol,
+    NewCertificate, Object, Patch, Project, QuotaKey, Secret, certificate::EncryptionPair,
 };
 use uuid::Uuid;
 
@@ -216,7 +216,15 @@ fn check_listeners(draft: &Draft<'_>, before: &Certificate, after: &Certificate)
             tls::check_names(draft, settings, "domain")?;
         }
     }
-    Ok(())
+    let quic =
+        draft.state.listeners_with_certificate(after.id).find(|l| l.protocol() == ListenerProtocol::Quic);
+    match quic {
+        Some(listener) if after.facts.key != KeyKind::Rsa => Err(Error::InUse {
+            what: format!("the RSA key of certificate {}", after.id),
+            by: format!("listener {} speaks QUIC and shows RSA certificates only", listener.id),
+        }),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Writes the audit record; keys are stars in it.

@@ -14,7 +14,7 @@ use model::{
     AccessLog, AccessLogId, Certificate, CertificateId, HealthMonitor, HealthMonitorId, IpGroup, IpGroupId,
     Kind, Listener, ListenerId, LoadBalancer, LoadBalancerId, Member, MemberId, Object, ObjectKey, Policy,
     PolicyId, Pool, PoolId, QuotaKey, Revision, Rule, RuleId, SecurityPolicy, SecurityPolicyId, Snapshot,
-    Timestamp, Trace,
+    Timestamp, Trace, Transport,
 };
 use store::{Batch, Claim, CommitError};
 
@@ -135,9 +135,17 @@ fn taken(key: &str, holder: &str) -> Error {
         (Some("vip"), Some(_), Some(address), None) => {
             address.parse::<IpAddr>().ok().map(crate::address::taken)
         }
-        (Some("port"), Some(_), Some("tcp"), Some(port)) => {
-            let port = port.parse().ok().and_then(|port: i64| port.try_into().ok());
-            port.zip(holder.parse().ok()).map(|(port, holder)| Error::PortTaken { port, holder })
+        (Some("port"), Some(_), Some(transport), Some(ports)) => {
+            let transport =
+                [Transport::Tcp, Transport::Udp].into_iter().find(|one| one.as_str() == transport);
+            let first = ports.split(['-', ',']).next().and_then(|port| port.parse::<i64>().ok());
+            let port = first.and_then(|port| port.try_into().ok());
+            let holder = holder.parse().ok();
+            transport.zip(port).zip(holder).map(|((transport, port), holder)| Error::PortTaken {
+                port,
+                transport,
+                holder,
+            })
         }
         (Some("member"), Some(_), Some(address), None) => {
             Some(Error::MemberExists { address: address.to_owned() })

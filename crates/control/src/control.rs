@@ -7,7 +7,7 @@ use model::{Facts, QuotaKey, Revision, Snapshot, Zone};
 use store::{Replica, Store};
 use tokio::sync::{Mutex, watch};
 
-use crate::{View, audit::Refusals};
+use crate::{View, audit::Refusals, member_check::Checks};
 
 /// The control plane of a site. Clones share it.
 #[derive(Clone)]
@@ -23,6 +23,7 @@ pub(crate) struct Inner {
     pub(crate) turn: Mutex<()>,
     pub(crate) refusals: Refusals,
     facts: watch::Receiver<Arc<Facts>>,
+    pub(crate) checks: Checks,
 }
 
 /// What the operator's configuration says about the site.
@@ -40,7 +41,8 @@ impl Control {
     /// Puts the parts together. `facts` comes from the local node; when its sender is gone, commands answer after their commit.
     pub fn new(store: Store, replica: Replica, facts: watch::Receiver<Arc<Facts>>, site: Site) -> Self {
         let (site, turn, refusals) = (Arc::new(site), Mutex::new(()), Refusals::default());
-        let inner = Inner { store, replica, site, turn, refusals, facts };
+        let checks = Checks::default();
+        let inner = Inner { store, replica, site, turn, refusals, facts, checks };
         Self { inner: Arc::new(inner) }
     }
 

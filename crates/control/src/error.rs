@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use model::{Kind, ListenerId, PolicyId, PoolId, Port, Priority, QuotaKey, SubnetId};
+use model::{Kind, ListenerId, PolicyId, PoolId, Port, Priority, QuotaKey, SubnetId, Transport};
 
 use crate::certificate::PemFault;
 
@@ -45,10 +45,14 @@ pub enum Error {
         by: String,
     },
     /// The port is another listener's.
-    #[error("port {port}/tcp is taken by listener {holder}; choose another port or delete that listener")]
+    #[error(
+        "port {port}/{transport} is taken by listener {holder}; choose another port or delete that listener"
+    )]
     PortTaken {
         /// The port.
         port: Port,
+        /// What it is a port of.
+        transport: Transport,
         /// Who has it.
         holder: ListenerId,
     },
@@ -132,6 +136,12 @@ pub enum Error {
         /// Who holds it.
         holder: String,
     },
+    /// The check is not one that this process remembers, or is another project's.
+    #[error("check {id} is not known; begin another one")]
+    UnknownCheck {
+        /// Its id.
+        id: String,
+    },
     /// Other commands kept coming first.
     #[error("too many other changes at the same time; try again")]
     Busy,
@@ -161,6 +171,7 @@ impl Error {
             Self::SubnetNotV6 { .. } => "subnet_not_v6",
             Self::MemberNotV4 { .. } => "member_not_v4",
             Self::Taken { .. } => "taken",
+            Self::UnknownCheck { .. } => "unknown_check",
             Self::Busy => "busy",
             Self::Store(_) => "store",
         }

@@ -1,19 +1,18 @@
 //! The verbs of health monitors (huawei/behaviours.md sections 3 and 4).
-//!
-//! Both types of probe that there are, TCP and HTTP, are legal for both protocols of pools, so no rule pairs them yet.
 
 use std::sync::Arc;
 
 use identity::{Action, Caller, Verb};
 use model::{
     HealthMonitor, HealthMonitorId, HealthMonitorPatch, MonitorType, NewHealthMonitor, Object, Pool,
-    PoolProtocol, QuotaKey, target::ProbeSettings,
+    PoolProtocol, QuotaKey, health_monitor::ExpectedStatuses, target::ProbeSettings,
 };
 use uuid::Uuid;
 
 use crate::{
     Control, Error, audit,
     command::{Draft, command},
+    pool, standby_pool,
 };
 
 /// Makes the health monitor of a pool.
@@ -49,8 +48,17 @@ const fn action(verb: Verb) -> Action {
 }
 
 pub(crate) fn create(draft: &mut Draft<'_>, new: NewHealthMonitor) -> Result<Arc<HealthMonitor>, Error> {
+    let pool = pool::ordinary(draft, new.pool)?;
+    add(draft, &pool, new)
+}
+
+/// Gives a pool its health monitor.
+pub(crate) fn add(
+    draft: &mut Draft<'_>,
+    pool: &Pool,
+    new: NewHealthMonitor,
+) -> Result<Arc<HealthMonitor>, Error> {
     let project = draft.caller.project;
-    let pool = draft.pool(new.pool)?;
     draft.quota_for_one_more(QuotaKey::Healthmonitor)?;
     if let Some(other) = draft.state.monitor_of(pool.id) {
         return Err(Error::InUse {
@@ -58,8 +66,7 @@ pub(crate) fn create(draft: &mut Draft<'_>, new: NewHealthMonitor) -> Result<Arc
             by: format!("it has the health monitor {}; update that one", other.id),
         });
     }
-    check_kind(&pool, new.probe.kind)?;
-    check_port(&pool, &new.probe)?;
+    check(pool, &new.probe)?;
     let made = Arc::new(HealthMonitor {
         id: HealthMonitorId::new(Uuid::new_v4()),
         pool: pool.id,
@@ -81,6 +88,8 @@ pub(crate) fn update(
     patch: HealthMonitorPatch,
 ) -> Result<Arc<HealthMonitor>, Error> {
     let mut monitor = HealthMonitor::clone(&*draft.health_monitor(id)?);
+    let pool = draft.pool(monitor.pool)?;
+    standby_pool::check_monitor_stays(&pool, &patch)?;
     let probe = &mut monitor.probe;
     probe.kind = patch.kind.unwrap_or(probe.kind);
     probe.interval = patch.interval.unwrap_or(probe.interval);
@@ -93,12 +102,16 @@ pub(crate) fn update(
     if let Some(path) = patch.path {
         probe.http.path = path;
     }
-    if let Some(expected) = patch.expected {
-        probe.http.expected = expected;
+    patch.datagram.apply(&mut probe.datagram);
+    match (patch.expected, probe.kind.codes()) {
+        (Some(expected), _) => probe.http.expected = expected,
+        // Codes of the former type would never come.
+        (None, Some(kind)) if kind != probe.http.expected.kind() => {
+            probe.http.expected = ExpectedStatuses::default_of(kind);
+        }
+        (None, _) => {}
     }
-    let pool = draft.pool(monitor.pool)?;
-    check_kind(&pool, probe.kind)?;
-    check_port(&pool, probe)?;
+    check(&pool, probe)?;
     monitor.name = patch.name.unwrap_or(monitor.name);
     monitor.admin_up = patch.admin_up.unwrap_or(monitor.admin_up);
     monitor.updated_at = draft.now;
@@ -110,6 +123,12 @@ pub(crate) fn update(
 
 pub(crate) fn delete(draft: &mut Draft<'_>, id: HealthMonitorId) -> Result<(), Error> {
     let monitor = draft.health_monitor(id)?;
+    if draft.pool(monitor.pool)?.standby {
+        return Err(Error::InUse {
+            what: format!("health monitor {id}"),
+            by: format!("pool {} changes over by it; it goes with the pool", monitor.pool),
+        });
+    }
     remove(draft, &monitor);
     Ok(())
 }
@@ -120,35 +139,54 @@ pub(crate) fn remove(draft: &mut Draft<'_>, monitor: &Arc<HealthMonitor>) {
     audit::record(draft, "deleteHealthMonitor", "healthmonitor", id, name, audit::NOTHING);
 }
 
-/// What a pool's members can be asked (behaviour/features.md section 8).
-fn check_kind(pool: &Pool, kind: MonitorType) -> Result<(), Error> {
-    use MonitorType::{Http, Https, Tcp, Tls, Udp};
-    let fits: &[MonitorType] = match pool.protocol {
-        PoolProtocol::Udp => &[Udp],
-        PoolProtocol::Tcp => &[Tcp, Http, Https],
-        PoolProtocol::Http | PoolProtocol::Https | PoolProtocol::Grpc => &[Tcp, Http, Https, Tls],
-    };
-    if fits.contains(&kind) {
-        return Ok(());
+/// Whether a pool's members can be probed so.
+pub(crate) fn check(pool: &Pool, probe: &ProbeSettings) -> Result<(), Error> {
+    let kinds = kinds_of(pool.protocol);
+    if !kinds.contains(&probe.kind) {
+        return Err(Error::invalid(
+            "type",
+            format!(
+                "members of a {:?} pool are probed by one of {kinds:?}, not by {:?}",
+                pool.protocol, probe.kind
+            ),
+        ));
     }
-    let reason =
-        format!("members of a {:?} pool are probed by one of {fits:?}, not by {kind:?}", pool.protocol);
-    Err(Error::invalid("type", reason))
-}
-
-/// Members without a port of their own need to be told where they are probed.
-fn check_port(pool: &Pool, probe: &ProbeSettings) -> Result<(), Error> {
+    if probe.kind.codes().is_some_and(|kind| kind != probe.http.expected.kind()) {
+        return Err(Error::invalid(
+            "expected_codes",
+            format!(
+                "'{}' does not fit a {:?} probe: HTTP has codes from 200 to 599, gRPC from 0 to 99",
+                probe.http.expected.as_str(),
+                probe.kind
+            ),
+        ));
+    }
+    if probe.datagram.is_some() && probe.kind != MonitorType::Udp {
+        return Err(Error::invalid("datagram", "only UDP probes have a text to send"));
+    }
     if pool.any_port && probe.port.is_none() {
         return Err(Error::invalid("monitor_port", "is needed, because the pool keeps the client's port"));
     }
     Ok(())
 }
 
+/// Which probes fit what a pool's members speak (huawei/behaviours.md section 3).
+fn kinds_of(protocol: PoolProtocol) -> &'static [MonitorType] {
+    use MonitorType::{Grpc, Http, Https, Tcp, Tls, Udp};
+    match protocol {
+        PoolProtocol::Udp | PoolProtocol::Quic => &[Udp],
+        PoolProtocol::Tcp => &[Tcp, Http, Https],
+        PoolProtocol::Http | PoolProtocol::Https | PoolProtocol::Grpc | PoolProtocol::Tls => {
+            &[Tcp, Http, Https, Tls, Grpc]
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use model::{
-        MonitorType, Patch, PoolId, Port,
-        health_monitor::{ProbeHost, ProbePath},
+        Patch, PoolId, Port,
+        health_monitor::{DatagramProbe, ProbeHost, ProbePath, ProbeText},
     };
 
     use super::*;
@@ -181,6 +219,78 @@ mod tests {
         {
             let patch = HealthMonitorPatch { port: wish.clone(), ..Default::default() };
             assert_eq!(world.blame(|draft| update(draft, id, patch)), expect, "{wish:?}");
+        }
+    }
+
+    #[test]
+    fn a_probe_speaks_what_members_may_answer_to() {
+        use MonitorType::{Grpc, Http, Https, Tcp, Tls, Udp};
+        for (protocol, fit) in [
+            (PoolProtocol::Tcp, &[Tcp, Http, Https][..]),
+            (PoolProtocol::Udp, &[Udp]),
+            (PoolProtocol::Quic, &[Udp]),
+            (PoolProtocol::Tls, &[Tcp, Http, Https, Tls, Grpc]),
+            (PoolProtocol::Http, &[Tcp, Http, Https, Tls, Grpc]),
+            (PoolProtocol::Https, &[Tcp, Http, Https, Tls, Grpc]),
+            (PoolProtocol::Grpc, &[Tcp, Http, Https, Tls, Grpc]),
+        ] {
+            let mut world = World::new();
+            let lb = world.load_balancer().id;
+            let sticky = Some(model::pool::Stickiness::SourceIp { minutes: model::StickyMinutes::MIN });
+            let pool = world.pool_with(|new| {
+                (new.load_balancer, new.protocol) = (Some(lb), protocol);
+                new.stickiness = sticky.filter(|_| protocol == PoolProtocol::Quic);
+            });
+            for kind in [Tcp, Http, Https, Tls, Grpc, Udp] {
+                let mut new = new_monitor(pool.id);
+                new.probe.kind = kind;
+                new.probe.http.expected =
+                    kind.codes().map_or_else(ExpectedStatuses::ok, ExpectedStatuses::default_of);
+                let expect = if fit.contains(&kind) { "ok" } else { "type" };
+                assert_eq!(world.blame(|draft| create(draft, new)), expect, "{protocol:?} {kind:?}");
+                if let Some(made) = world.state.monitor_of(pool.id).map(|monitor| monitor.id) {
+                    world.run(|draft| delete(draft, made)).unwrap();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn expected_codes_are_those_of_the_probe() {
+        let mut world = World::new();
+        let lb = world.load_balancer().id;
+        let pool = world.pool_with(|new| (new.load_balancer, new.protocol) = (Some(lb), PoolProtocol::Grpc));
+        let id = world.monitor(pool.id).id;
+        let codes = |text: &str| Some(text.parse::<ExpectedStatuses>().unwrap());
+        for (why, kind, expected, blame, after) in [
+            ("of TCP they do not matter", None, codes("12"), "ok", "12"),
+            ("the default of HTTP", Some(MonitorType::Http), None, "ok", "200"),
+            ("gRPC codes for HTTP", None, codes("0"), "expected_codes", "200"),
+            ("the default of gRPC", Some(MonitorType::Grpc), None, "ok", "0"),
+            ("HTTP codes for gRPC", None, codes("200-204"), "expected_codes", "0"),
+            ("gRPC codes", None, codes("0,12"), "ok", "0,12"),
+            ("both at once", Some(MonitorType::Https), codes("204"), "ok", "204"),
+            ("kept for when they matter again", Some(MonitorType::Tcp), None, "ok", "204"),
+        ] {
+            let patch = HealthMonitorPatch { kind, expected, ..Default::default() };
+            assert_eq!(world.blame(|draft| update(draft, id, patch)), blame, "{why}");
+            assert_eq!(world.state.health_monitor(id).unwrap().probe.http.expected.as_str(), after, "{why}");
+        }
+    }
+
+    #[test]
+    fn only_a_udp_probe_sends_a_text() {
+        let text = |text: &str| ProbeText::try_from(text.to_owned()).unwrap();
+        let datagram = || Some(DatagramProbe { send: text("ping"), expect: text("pong") });
+        let mut world = World::new();
+        let lb = world.load_balancer().id;
+        for (protocol, kind, expect) in
+            [(PoolProtocol::Udp, MonitorType::Udp, "ok"), (PoolProtocol::Tcp, MonitorType::Tcp, "datagram")]
+        {
+            let pool = world.pool_with(|new| (new.load_balancer, new.protocol) = (Some(lb), protocol));
+            let mut new = new_monitor(pool.id);
+            (new.probe.kind, new.probe.datagram) = (kind, datagram());
+            assert_eq!(world.blame(|draft| create(draft, new)), expect, "{kind:?}");
         }
     }
 

@@ -25,6 +25,7 @@ mod ip_group;
 mod listener;
 mod load_balancer;
 mod member;
+mod member_check;
 mod policy;
 mod pool;
 mod protection;
@@ -32,6 +33,7 @@ mod quota;
 pub mod relations;
 mod rule;
 mod security_policy;
+mod standby_pool;
 pub mod statuses;
 #[cfg(test)]
 mod testing;
@@ -59,9 +61,11 @@ pub use member::{
     BATCH_MAX, BatchCreated, BatchOutcome, MemberRef, member_create, member_create_batch, member_delete,
     member_delete_batch, member_update, member_update_batch,
 };
+pub use member_check::{Probes, member_check, member_check_create};
 pub use policy::{policy_create, policy_delete, policy_priorities_update, policy_update};
 pub use pool::{pool_create, pool_delete, pool_delete_batch, pool_delete_cascade, pool_update};
 pub use quota::{quota_update, quota_usage};
 pub use rule::{rule_create, rule_delete, rule_update};
 pub use security_policy::{security_policy_create, security_policy_delete, security_policy_update};
+pub use standby_pool::{standby_pool_create, standby_pool_delete};
 pub use view::View;

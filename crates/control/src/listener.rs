@@ -2,6 +2,9 @@
 
 mod access;
 mod headers;
+mod ports;
+mod proxy_protocol;
+mod quic;
 pub(crate) mod reach;
 pub(crate) mod tls;
 
@@ -9,10 +12,13 @@ use std::sync::Arc;
 
 use identity::{Action, Caller, Verb};
 use model::{
-    Listener, ListenerId, ListenerPatch, ListenerProtocol, LoadBalancer, LoadBalancerId, NewListener, Object,
-    Patch, PoolId, PoolProtocol, Port, QuotaKey, listener::Service,
+    FlavorLayer, Listener, ListenerId, ListenerPatch, ListenerProtocol, LoadBalancer, LoadBalancerId,
+    NewListener, Object, Patch, PoolId, PoolProtocol, QuotaKey,
+    listener::{HttpsService, Service},
 };
 use uuid::Uuid;
+
+pub(crate) use ports::claim_of as claim;
 
 use crate::{
     Control, Error, audit,
@@ -63,12 +69,9 @@ pub(crate) fn create(draft: &mut Draft<'_>, new: NewListener) -> Result<Arc<List
     let protocol = new.service.protocol();
     check_layer(&lb, protocol)?;
     check_idle_timeout(protocol, new.idle_timeout.value())?;
-    let clashes =
-        |other: &&Arc<Listener>| other.port == new.port && other.protocol().is_udp() == protocol.is_udp();
-    if let Some(holder) = draft.state.listeners_of(lb.id).find(clashes) {
-        return Err(Error::PortTaken { port: new.port, holder: holder.id });
-    }
-    check_service(draft, &new.service)?;
+    ports::check(draft, lb.id, protocol, &new.ports)?;
+    check_service(draft, lb.id, &new.service)?;
+    proxy_protocol::check(protocol, new.proxy_accept.as_ref(), new.target.member_proxy_protocol)?;
     if let Some(access) = &new.access {
         access::check(draft, access, None)?;
     }
@@ -77,7 +80,7 @@ pub(crate) fn create(draft: &mut Draft<'_>, new: NewListener) -> Result<Arc<List
         reach::check_pool(draft, &user, pool, "default_pool_id")?;
     }
     let id = ListenerId::new(Uuid::new_v4());
-    draft.claim(port_claim(lb.id, protocol, new.port), id);
+    draft.claim(ports::claim(lb.id, protocol.transport(), &new.ports), id);
     let made = Arc::new(Listener {
         id,
         project,
@@ -85,7 +88,7 @@ pub(crate) fn create(draft: &mut Draft<'_>, new: NewListener) -> Result<Arc<List
         name: new.name,
         description: new.description,
         admin_up: new.admin_up,
-        port: new.port,
+        ports: new.ports,
         service: new.service,
         default_pool: new.default_pool,
         target: new.target,
@@ -95,6 +98,8 @@ pub(crate) fn create(draft: &mut Draft<'_>, new: NewListener) -> Result<Arc<List
         transparent_client_ip: new.transparent_client_ip,
         connections_max: new.connections_max,
         connections_per_second_max: new.connections_per_second_max,
+        bits_per_second_max: new.bits_per_second_max,
+        proxy_accept: new.proxy_accept,
         protection: new.protection,
         enterprise_project: lb.enterprise_project,
         tags: new.tags,
@@ -115,7 +120,7 @@ pub(crate) fn update(
     let mut listener = Listener::clone(&before);
     let lb = draft.load_balancer(listener.load_balancer)?;
     change_service(&mut listener.service, &patch)?;
-    check_service(draft, &listener.service)?;
+    check_service(draft, lb.id, &listener.service)?;
     let user = reach::User { load_balancer: &lb, service: &listener.service, listener: Some(id) };
     match patch.default_pool {
         Patch::Set(pool) if listener.default_pool != Some(pool) => {
@@ -133,6 +138,10 @@ pub(crate) fn update(
         access::check(draft, access, Some(id))?;
     }
     patch.access.apply(&mut listener.access);
+    patch.proxy_accept.apply(&mut listener.proxy_accept);
+    patch.member_proxy_protocol.apply(&mut listener.target.member_proxy_protocol);
+    let (accepted, sent) = (listener.proxy_accept.as_ref(), listener.target.member_proxy_protocol);
+    proxy_protocol::check(listener.protocol(), accepted, sent)?;
     listener.protection = protection::patched(&listener.protection, patch.protection)?;
     listener.name = patch.name.unwrap_or(listener.name);
     listener.description = patch.description.unwrap_or(listener.description);
@@ -142,6 +151,7 @@ pub(crate) fn update(
     listener.connections_max = patch.connections_max.unwrap_or(listener.connections_max);
     listener.connections_per_second_max =
         patch.connections_per_second_max.unwrap_or(listener.connections_per_second_max);
+    listener.bits_per_second_max = patch.bits_per_second_max.unwrap_or(listener.bits_per_second_max);
     listener.updated_at = draft.now;
     let changed = Arc::new(listener);
     draft.put(Object::Listener(changed.clone()));
@@ -154,6 +164,7 @@ pub(crate) fn update(
 pub(crate) fn delete(draft: &mut Draft<'_>, id: ListenerId) -> Result<(), Error> {
     let listener = draft.listener(id)?;
     check_no_redirects(draft, id)?;
+    quic::check_no_upgrades(draft, id)?;
     let in_use = |by| Err(Error::InUse { what: format!("listener {id}"), by });
     if let Some(policy) = draft.state.policies_of(id).next() {
         return in_use(format!(
@@ -175,6 +186,7 @@ pub(crate) fn delete(draft: &mut Draft<'_>, id: ListenerId) -> Result<(), Error>
 pub(crate) fn delete_force(draft: &mut Draft<'_>, id: ListenerId) -> Result<(), Error> {
     let listener = draft.listener(id)?;
     check_no_redirects(draft, id)?;
+    quic::check_no_upgrades(draft, id)?;
     for pool in reach::pools_of(draft, &listener) {
         if draft.state.pool(pool).is_some_and(|pool| pool.member_deletion_protection) {
             return Err(Error::MemberProtected { pool: pool.to_string() });
@@ -197,7 +209,7 @@ pub(crate) fn adopt(draft: &mut Draft<'_>, listener: &Arc<Listener>, pool: PoolI
 pub(crate) fn remove(draft: &mut Draft<'_>, listener: &Arc<Listener>) {
     let policies: Vec<_> = draft.state.policies_of(listener.id).cloned().collect();
     policies.iter().for_each(|policy| policy::remove(draft, policy));
-    draft.release(port_claim(listener.load_balancer, listener.protocol(), listener.port));
+    draft.release(claim(listener));
     draft.delete(Object::Listener(listener.clone()));
     audit::record(draft, "deleteListener", "listener", listener.id, listener.name.as_str(), audit::NOTHING);
 }
@@ -218,25 +230,30 @@ fn check_no_redirects(draft: &Draft<'_>, id: ListenerId) -> Result<(), Error> {
 
 /// Applies the part of a change that depends on the protocol.
 fn change_service(service: &mut Service, patch: &ListenerPatch) -> Result<(), Error> {
-    let http = match service {
-        Service::Tcp | Service::Udp => {
-            tls::refuse(patch)?;
-            None
-        }
-        Service::Tls(offload) => {
-            tls::change(&mut offload.tls, patch);
-            offload.proxy_protocol = patch.proxy_protocol.unwrap_or(offload.proxy_protocol);
-            None
-        }
-        Service::Http(http) => {
-            tls::refuse(patch)?;
-            Some(http)
-        }
+    let (http, tls, quic) = match service {
+        Service::Tcp | Service::Udp => (None, None, None),
+        Service::Tls(tls) => (None, Some(&mut **tls), None),
+        Service::Http(http) => (Some(http), None, None),
         Service::Https(https) => {
-            tls::change(&mut https.tls, patch);
-            Some(&mut https.http)
+            let HttpsService { http, tls, quic } = &mut **https;
+            (Some(http), Some(tls), Some(quic))
+        }
+        Service::Quic(quic) => {
+            quic::check_patch(patch)?;
+            (Some(&mut quic.http), Some(&mut quic.tls), None)
         }
     };
+    match (quic, patch.quic.resolve(None)) {
+        (Some(quic), _) => patch.quic.clone().apply(quic),
+        (None, None) => {}
+        (None, Some(_)) => {
+            return Err(Error::invalid("quic_config", "only HTTPS listeners have this setting"));
+        }
+    }
+    match tls {
+        Some(tls) => tls::change(tls, patch),
+        None => tls::refuse(patch)?,
+    }
     let Some(http) = http else {
         let http_only = [
             ("client_timeout", patch.request_timeout.is_some()),
@@ -272,14 +289,28 @@ fn change_service(service: &mut Service, patch: &ListenerPatch) -> Result<(), Er
 }
 
 /// What holds for the settings of a protocol by themselves and for what they name.
-fn check_service(draft: &Draft<'_>, service: &Service) -> Result<(), Error> {
+fn check_service(draft: &Draft<'_>, load_balancer: LoadBalancerId, service: &Service) -> Result<(), Error> {
     match service {
         Service::Tcp | Service::Udp => Ok(()),
-        Service::Tls(offload) => tls::check(draft, &offload.tls),
+        Service::Tls(tls) => {
+            if tls.early_data {
+                return Err(Error::invalid(
+                    "ssl_early_data_enable",
+                    "only HTTPS listeners have this setting",
+                ));
+            }
+            tls::check(draft, tls)
+        }
         Service::Http(http) => headers::check(&http.insert_headers, false),
         Service::Https(https) => {
             headers::check(&https.http.insert_headers, true)?;
-            tls::check(draft, &https.tls)
+            tls::check(draft, &https.tls)?;
+            https.quic.map_or(Ok(()), |upgrade| quic::check_upgrade(draft, load_balancer, upgrade))
+        }
+        Service::Quic(quic) => {
+            headers::check(&quic.http.insert_headers, true)?;
+            tls::check(draft, &quic.tls)?;
+            quic::check(draft, quic)
         }
     }
 }
@@ -299,16 +330,11 @@ fn check_grpc(draft: &Draft<'_>, listener: &Listener) -> Result<(), Error> {
     }
 }
 
-pub(crate) fn port_claim(load_balancer: LoadBalancerId, protocol: ListenerProtocol, port: Port) -> String {
-    let transport = if protocol.is_udp() { "udp" } else { "tcp" };
-    format!("port/{load_balancer}/{transport}/{port}")
-}
-
 /// A load balancer has listeners of a layer only with a flavor of that layer (huawei/behaviours.md section 3).
 fn check_layer(lb: &LoadBalancer, protocol: ListenerProtocol) -> Result<(), Error> {
-    let (has, layer) = match protocol.is_layer4() {
-        true => (lb.l4_flavor.is_some(), "l4_flavor_id"),
-        false => (lb.l7_flavor.is_some(), "l7_flavor_id"),
+    let (has, layer) = match protocol.layer() {
+        FlavorLayer::L4 => (lb.l4_flavor.is_some(), "l4_flavor_id"),
+        FlavorLayer::L7 => (lb.l7_flavor.is_some(), "l7_flavor_id"),
     };
     if has {
         return Ok(());
@@ -319,17 +345,19 @@ fn check_layer(lb: &LoadBalancer, protocol: ListenerProtocol) -> Result<(), Erro
     ))
 }
 
-/// Layer 4 10–4000 s, HTTP 0–4000 s (behaviour/features.md section 3). The upper end is the type's.
+/// Layer 4 10–4000 s, layer 7 0–4000 s (behaviour/features.md section 3). The upper end is the type's.
 fn check_idle_timeout(protocol: ListenerProtocol, seconds: u32) -> Result<(), Error> {
-    if protocol.is_layer4() && seconds < 10 {
-        return Err(Error::invalid(
+    match protocol.layer() {
+        FlavorLayer::L4 if seconds < 10 => Err(Error::invalid(
             "keepalive_timeout",
             format!("is {seconds}; for TCP, UDP and TLS it must be from 10 to 4000"),
-        ));
+        )),
+        FlavorLayer::L4 | FlavorLayer::L7 => Ok(()),
     }
-    Ok(())
 }
 
+#[cfg(test)]
+mod layer4_tests;
 #[cfg(test)]
 mod layer7_tests;
 #[cfg(test)]

@@ -119,6 +119,7 @@ pub(crate) fn create(draft: &mut Draft<'_>, new: NewLoadBalancer) -> Result<Arc<
         zones: new.zones,
         l4_flavor,
         l7_flavor,
+        bits_per_second_max: new.bits_per_second_max,
         member_subnets: new.member_subnets,
         ip_targets: new.ip_targets,
         deletion_protection: new.deletion_protection,
@@ -159,6 +160,7 @@ pub(crate) fn update(
     lb.admin_up = patch.admin_up.unwrap_or(lb.admin_up);
     lb.l4_flavor = patch.l4_flavor.or(lb.l4_flavor);
     lb.l7_flavor = patch.l7_flavor.or(lb.l7_flavor);
+    lb.bits_per_second_max = patch.bits_per_second_max.unwrap_or(lb.bits_per_second_max);
     lb.member_subnets = patch.member_subnets.unwrap_or(lb.member_subnets);
     lb.ip_targets = patch.ip_targets.unwrap_or(lb.ip_targets);
     lb.deletion_protection = patch.deletion_protection.unwrap_or(lb.deletion_protection);

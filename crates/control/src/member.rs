@@ -9,8 +9,8 @@ use std::{
 
 use identity::{Action, Caller, Verb};
 use model::{
-    Kind, LoadBalancer, Member, MemberId, MemberPatch, NetworkId, NewMember, Object, Pool, PoolId, Port,
-    QuotaKey,
+    Kind, LoadBalancer, Member, MemberId, MemberPatch, MemberRole, NetworkId, NewMember, Object, Pool,
+    PoolId, Port, QuotaKey,
     pool::{IpVersion, PoolKind},
 };
 use uuid::Uuid;
@@ -24,6 +24,7 @@ pub use batch::{
 use crate::{
     Control, Error, audit,
     command::{Draft, command},
+    pool::ordinary,
 };
 
 /// Adds a member to a pool.
@@ -62,8 +63,18 @@ const fn action(verb: Verb) -> Action {
 }
 
 pub(crate) fn create(draft: &mut Draft<'_>, pool: PoolId, new: NewMember) -> Result<Arc<Member>, Error> {
+    let pool = ordinary(draft, pool)?;
+    add(draft, pool, new, None)
+}
+
+/// Adds a member to a pool, with its part in an active/standby one.
+pub(crate) fn add(
+    draft: &mut Draft<'_>,
+    mut pool: Arc<Pool>,
+    new: NewMember,
+    role: Option<MemberRole>,
+) -> Result<Arc<Member>, Error> {
     let project = draft.caller.project;
-    let mut pool = draft.pool(pool)?;
     draft.quota_for_one_more(QuotaKey::Member)?;
     draft.quota(QuotaKey::MembersPerPool, draft.state.member_count(pool.id) + 1)?;
     if pool.ip_version == IpVersion::V4 && new.address.is_ipv6() {
@@ -103,6 +114,7 @@ pub(crate) fn create(draft: &mut Draft<'_>, pool: PoolId, new: NewMember) -> Res
         subnet: new.subnet,
         zone: new.zone,
         admin_up: new.admin_up,
+        role,
         created_at: draft.now,
         updated_at: draft.now,
     });
@@ -118,7 +130,7 @@ pub(crate) fn update(
     id: MemberId,
     patch: MemberPatch,
 ) -> Result<Arc<Member>, Error> {
-    let pool = draft.pool(pool)?;
+    let pool = ordinary(draft, pool)?;
     let before = draft.member(pool.id, id)?;
     let mut member = Member::clone(&before);
     if let Some(port) = patch.port
@@ -161,7 +173,7 @@ pub(crate) fn remove(draft: &mut Draft<'_>, member: &Arc<Member>) {
 
 /// A pool whose members may be removed.
 fn unprotected(draft: &Draft<'_>, pool: PoolId) -> Result<Arc<Pool>, Error> {
-    let pool = draft.pool(pool)?;
+    let pool = ordinary(draft, pool)?;
     if pool.member_deletion_protection {
         Err(Error::MemberProtected { pool: pool.id.to_string() })
     } else {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use identity::{Action, Caller, Verb};
 use model::{
-    Kind, Listener, NewPool, Object, Patch, Pool, PoolId, PoolPatch, PoolProtocol, QuotaKey, StickyMinutes,
+    Algorithm, Kind, Listener, NewPool, Object, Patch, Pool, PoolId, PoolPatch, PoolProtocol, QuotaKey,
+    StickyMinutes,
     pool::{PoolKind, Stickiness},
 };
 use uuid::Uuid;
@@ -58,6 +59,11 @@ const fn action(verb: Verb) -> Action {
 }
 
 pub(crate) fn create(draft: &mut Draft<'_>, new: NewPool) -> Result<Arc<Pool>, Error> {
+    make(draft, new, false)
+}
+
+/// Makes a pool, maybe an active/standby one, still without members.
+pub(crate) fn make(draft: &mut Draft<'_>, new: NewPool, standby: bool) -> Result<Arc<Pool>, Error> {
     let project = draft.caller.project;
     draft.quota_for_one_more(QuotaKey::Pool)?;
     protection::check(&new.protection)?;
@@ -98,6 +104,12 @@ pub(crate) fn create(draft: &mut Draft<'_>, new: NewPool) -> Result<Arc<Pool>, E
         drain: new.drain,
         all_down_forward: new.all_down_forward,
         member_tls: new.member_tls,
+        member_proxy_protocol: new.member_proxy_protocol,
+        quic_cid_hash: match new.protocol {
+            PoolProtocol::Quic => Some(new.quic_cid_hash.unwrap_or_default()),
+            _ => new.quic_cid_hash,
+        },
+        standby,
         load_balancer: new.load_balancer,
         protection: new.protection,
         enterprise_project: new.enterprise_project,
@@ -118,7 +130,7 @@ pub(crate) fn create(draft: &mut Draft<'_>, new: NewPool) -> Result<Arc<Pool>, E
 }
 
 pub(crate) fn update(draft: &mut Draft<'_>, id: PoolId, patch: PoolPatch) -> Result<Arc<Pool>, Error> {
-    let mut pool = Pool::clone(&*draft.pool(id)?);
+    let mut pool = Pool::clone(&*ordinary(draft, id)?);
     if let Some(network) = patch.network
         && pool.network != Some(network)
     {
@@ -170,6 +182,8 @@ pub(crate) fn update(draft: &mut Draft<'_>, id: PoolId, patch: PoolPatch) -> Res
     pool.member_deletion_protection =
         patch.member_deletion_protection.unwrap_or(pool.member_deletion_protection);
     pool.all_down_forward = patch.all_down_forward.unwrap_or(pool.all_down_forward);
+    patch.member_proxy_protocol.apply(&mut pool.member_proxy_protocol);
+    pool.quic_cid_hash = patch.quic_cid_hash.or(pool.quic_cid_hash);
     pool.updated_at = draft.now;
     check(&pool)?;
     member_tls::check(draft, &pool)?;
@@ -188,7 +202,7 @@ pub(crate) fn update(draft: &mut Draft<'_>, id: PoolId, patch: PoolPatch) -> Res
 }
 
 pub(crate) fn delete(draft: &mut Draft<'_>, id: PoolId) -> Result<(), Error> {
-    let pool = draft.pool(id)?;
+    let pool = ordinary(draft, id)?;
     let by = if draft.state.member_count(id) > 0 {
         "it has members; remove them first"
     } else if draft.state.monitor_of(id).is_some() {
@@ -216,7 +230,7 @@ fn check_no_policies(draft: &Draft<'_>, id: PoolId) -> Result<(), Error> {
 }
 
 pub(crate) fn delete_cascade(draft: &mut Draft<'_>, id: PoolId) -> Result<(), Error> {
-    let pool = draft.pool(id)?;
+    let pool = ordinary(draft, id)?;
     if pool.member_deletion_protection {
         return Err(Error::MemberProtected { pool: id.to_string() });
     }
@@ -253,6 +267,12 @@ pub(crate) fn remove(draft: &mut Draft<'_>, pool: &Arc<Pool>) {
     audit::record(draft, "deletePool", "pool", pool.id, pool.name.as_str(), audit::NOTHING);
 }
 
+/// A pool that is not active/standby: those have verbs of their own.
+pub(crate) fn ordinary(draft: &Draft<'_>, id: PoolId) -> Result<Arc<Pool>, Error> {
+    let pool = draft.pool(id)?;
+    if pool.standby { Err(Error::not_found(Kind::Pool, id)) } else { Ok(pool) }
+}
+
 fn free_for_default(listener: &Listener) -> Result<(), Error> {
     match listener.default_pool {
         None => Ok(()),
@@ -274,11 +294,35 @@ fn check(pool: &Pool) -> Result<(), Error> {
         }
         PoolKind::Any | PoolKind::Instance | PoolKind::Ip => {}
     }
-    if !pool.protocol.is_layer4() && pool.any_port {
-        return Err(Error::invalid("any_port_enable", "only TCP and UDP pools can keep the client's port"));
+    let quic = pool.protocol == PoolProtocol::Quic;
+    let source_ip = matches!(pool.stickiness, Some(Stickiness::SourceIp { .. }));
+    let (protocol, misplaced) = (pool.protocol, Error::invalid);
+    match protocol {
+        PoolProtocol::Tcp | PoolProtocol::Udp | PoolProtocol::Quic => {}
+        PoolProtocol::Http | PoolProtocol::Https | PoolProtocol::Grpc | PoolProtocol::Tls
+            if pool.any_port =>
+        {
+            return Err(misplaced(
+                "any_port_enable",
+                "only TCP, UDP and QUIC pools can keep the client's port",
+            ));
+        }
+        PoolProtocol::Http | PoolProtocol::Https | PoolProtocol::Grpc | PoolProtocol::Tls => {}
     }
-    if pool.protocol.is_layer4() && pool.slow_start.is_some() {
-        return Err(Error::invalid("slow_start", "TCP and UDP pools have no slow start"));
+    if !protocol.is_layer7() && pool.slow_start.is_some() {
+        return Err(misplaced("slow_start", "only HTTP, HTTPS and GRPC pools have a slow start"));
+    }
+    if pool.algorithm == Algorithm::QuicCid && !quic {
+        return Err(misplaced("lb_algorithm", "QUIC_CID is for QUIC pools"));
+    }
+    if pool.quic_cid_hash.is_some() && !quic {
+        return Err(misplaced("quic_cid_hash_strategy", "only QUIC pools have this setting"));
+    }
+    if quic && !source_ip {
+        return Err(misplaced("session_persistence", "a QUIC pool needs it, of type SOURCE_IP"));
+    }
+    if pool.member_proxy_protocol.is_some() && !matches!(protocol, PoolProtocol::Tcp | PoolProtocol::Tls) {
+        return Err(misplaced("member_proxy_protocol", "only members of TCP and TLS pools can be sent it"));
     }
     Ok(())
 }
@@ -287,28 +331,25 @@ fn check(pool: &Pool) -> Result<(), Error> {
 fn stickiness(protocol: PoolProtocol, wanted: Option<Stickiness>) -> Result<Option<Stickiness>, Error> {
     const LAYER4_MAX: u32 = 60;
     let Some(wanted) = wanted else { return Ok(None) };
-    match (protocol, wanted) {
-        (
-            PoolProtocol::Tcp | PoolProtocol::Udp,
-            Stickiness::SourceIp { minutes } | Stickiness::HttpCookie { minutes },
-        ) => {
+    match (protocol.is_layer7(), wanted) {
+        (false, Stickiness::SourceIp { minutes } | Stickiness::HttpCookie { minutes }) => {
             if minutes.value() > LAYER4_MAX {
                 return Err(Error::invalid(
                     "session_persistence",
                     format!(
-                        "persistence_timeout is {minutes}; for TCP and UDP it must be from 1 to {LAYER4_MAX}"
+                        "persistence_timeout is {minutes}; for {protocol:?} it must be from 1 to {LAYER4_MAX}"
                     ),
                 ));
             }
             Ok(Some(Stickiness::SourceIp { minutes }))
         }
-        (PoolProtocol::Tcp | PoolProtocol::Udp, Stickiness::AppCookie { .. }) => {
+        (false, Stickiness::AppCookie { .. }) => {
             Ok(Some(Stickiness::SourceIp { minutes: StickyMinutes::MIN }))
         }
-        (PoolProtocol::Http | PoolProtocol::Https | PoolProtocol::Grpc, Stickiness::SourceIp { .. }) => {
+        (true, Stickiness::SourceIp { .. }) => {
             Err(Error::invalid("session_persistence", "HTTP pools have HTTP_COOKIE or APP_COOKIE"))
         }
-        (PoolProtocol::Http | PoolProtocol::Https | PoolProtocol::Grpc, cookie) => Ok(Some(cookie)),
+        (true, cookie) => Ok(Some(cookie)),
     }
 }
 

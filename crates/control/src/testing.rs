@@ -22,8 +22,8 @@ use uuid::Uuid;
 use crate::{Error, Site, command::Draft, health_monitor, listener, load_balancer, member, pool};
 pub(crate) use layer7::{
     AUTHORITY, RSA, SERVER, authority, authority_params, enhanced, entries, https, new_certificate,
-    new_client_ca, new_ip_group, new_policy, new_security_policy, params, prefix, rule, self_signed, to_pool,
-    to_pools, white,
+    new_client_ca, new_ip_group, new_policy, new_security_policy, params, ports, prefix, quic, rule,
+    self_signed, tls, to_pool, to_pools, white,
 };
 
 pub(crate) const NETWORK: NetworkId = NetworkId::new(Uuid::from_u128(0x10));
@@ -232,6 +232,7 @@ pub(crate) fn load_balancer_at(address: IpAddr) -> LoadBalancer {
         zones: Vec::new(),
         l4_flavor: None,
         l7_flavor: None,
+        bits_per_second_max: 0,
         member_subnets: Vec::new(),
         ip_targets: false,
         deletion_protection: false,
@@ -261,6 +262,7 @@ pub(crate) fn new_load_balancer() -> NewLoadBalancer {
         zones: vec!["a".to_owned()],
         l4_flavor: None,
         l7_flavor: None,
+        bits_per_second_max: 0,
         member_subnets: Vec::new(),
         ip_targets: false,
         deletion_protection: false,
@@ -292,7 +294,7 @@ pub(crate) fn new_listener(load_balancer: LoadBalancerId, port: u16) -> NewListe
         name: Default::default(),
         description: Default::default(),
         admin_up: true,
-        port: Port::of(port),
+        ports: Port::of(port).into(),
         service: Service::Tcp,
         default_pool: None,
         target: TargetOverride::default(),
@@ -301,6 +303,8 @@ pub(crate) fn new_listener(load_balancer: LoadBalancerId, port: u16) -> NewListe
         transparent_client_ip: true,
         connections_max: 0,
         connections_per_second_max: 0,
+        bits_per_second_max: 0,
+        proxy_accept: None,
         protection: Protection::None,
         tags: Vec::new(),
     }
@@ -324,6 +328,8 @@ pub(crate) fn new_pool() -> NewPool {
         drain: None,
         all_down_forward: false,
         member_tls: None,
+        member_proxy_protocol: None,
+        quic_cid_hash: None,
         load_balancer: None,
         listener: None,
         protection: Protection::None,
@@ -356,6 +362,7 @@ pub(crate) fn probe(port: Option<u16>) -> ProbeSettings {
         rise: ProbeThreshold::of(3),
         fall: ProbeThreshold::of(3),
         port: port.map(Port::of),
+        datagram: None,
         http: HttpProbe {
             method: ProbeMethod::Get,
             path: ProbePath::root(),

@@ -37,15 +37,22 @@ impl View {
         found.ok_or_else(|| Error::not_found(Kind::Listener, id))
     }
 
-    /// A pool of the project.
+    /// A pool of the project; active/standby pools are not among them.
     pub fn pool(&self, id: PoolId) -> Result<&Arc<Pool>, Error> {
-        let found = self.snapshot.pool(id).filter(|o| o.project == self.project);
+        let found = self.snapshot.pool(id).filter(|o| o.project == self.project && !o.standby);
+        found.ok_or_else(|| Error::not_found(Kind::Pool, id))
+    }
+
+    /// An active/standby pool of the project.
+    pub fn standby_pool(&self, id: PoolId) -> Result<&Arc<Pool>, Error> {
+        let found = self.snapshot.pool(id).filter(|o| o.project == self.project && o.standby);
         found.ok_or_else(|| Error::not_found(Kind::Pool, id))
     }
 
     /// A member of a pool of the project.
     pub fn member(&self, pool: PoolId, id: MemberId) -> Result<&Arc<Member>, Error> {
-        let found = self.snapshot.member(id).filter(|o| o.project == self.project && o.pool == pool);
+        let pool = self.pool(pool)?.id;
+        let found = self.snapshot.member(id).filter(|o| o.pool == pool);
         found.ok_or_else(|| Error::not_found(Kind::Member, id))
     }
 

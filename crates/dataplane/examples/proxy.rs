@@ -5,7 +5,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use dataplane::Config;
-use model::{ListenerId, MemberId, PoolId, PoolProtocol, Revision, TargetId, Timestamp, Weight};
+use model::{ListenerId, MemberId, PoolId, PoolProtocol, Revision, TargetId, Timestamp};
 use plan::{HttpPlan, ListenerPlan, MemberPlan, Plan, ServicePlan, TargetPlan};
 use uuid::Uuid;
 
@@ -43,12 +43,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn listener(n: u128, tcp: bool, address: SocketAddr, member: SocketAddr) -> ListenerPlan {
     let id = ListenerId::new(Uuid::from_u128(n));
     let protocol = if tcp { PoolProtocol::Tcp } else { PoolProtocol::Http };
-    let member = MemberPlan {
-        id: MemberId::new(Uuid::from_u128(n)),
-        address: member,
-        probe_address: member,
-        weight: Weight::of(1),
-    };
+    let member = MemberPlan::by_hand(MemberId::new(Uuid::from_u128(n)), member);
     let target_id = TargetId { listener: id, pool: PoolId::new(Uuid::from_u128(n)) };
     let target = TargetPlan::by_hand(target_id, protocol, vec![member]);
     let service = if tcp { ServicePlan::Tcp } else { ServicePlan::Http(HttpPlan::by_hand()) };

@@ -194,11 +194,11 @@ fn begin(door: &Rc<Door>, stream: TcpStream, peer: SocketAddr) {
         ServicePlan::Http(_) => {
             drop(tokio::task::spawn_local(http::serve(door.clone(), stream.into(), peer)))
         }
-        ServicePlan::Tcp if service.plan.tls.is_some() => {
+        ServicePlan::Tls => {
             drop(tokio::task::spawn_local(layer4::serve_secured(door.clone(), stream, peer)));
         }
         ServicePlan::Tcp => drop(tokio::task::spawn_local(layer4::serve(door.clone(), stream, peer))),
         // Connections do not come to sockets of datagrams.
-        ServicePlan::Udp => {}
+        ServicePlan::Udp | ServicePlan::Quic(_) => {}
     }
 }

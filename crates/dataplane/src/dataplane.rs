@@ -15,8 +15,8 @@ use telemetry::Registry;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    Config, HealthChange, clock,
-    handover::{Heirlooms, Inheritance, ListeningSocket, Transport},
+    Config, HealthChange, carried_out, clock,
+    handover::{Heirlooms, Inheritance, ListeningSocket},
     limits::{Limits, PolicyLimit},
     ocsp, probe,
     target::SharedTarget,
@@ -301,11 +301,15 @@ impl Dataplane {
         let (mut bound, former_targets, former_limiters, former_tls) =
             former.map(|f| (f.bound, f.targets, f.limiters, f.tls)).unwrap_or_default();
 
-        let wanted: BTreeSet<SocketAddr> = plan.endpoints.iter().map(|endpoint| endpoint.address).collect();
+        let missing = carried_out::missing(&plan);
+        let wanted: BTreeSet<SocketAddr> = match &missing {
+            None => plan.endpoints.iter().flat_map(|endpoint| endpoint.addresses()).collect(),
+            Some(_) => BTreeSet::new(),
+        };
         let closed: Vec<SocketAddr> = bound.difference(&wanted).copied().collect();
         let (mut opened, mut bind_fault) = (Vec::new(), None);
         for address in wanted.difference(&bound).copied() {
-            match state.heirlooms.sockets(transport(&plan.service), address, for_workers.len()) {
+            match state.heirlooms.sockets(plan.service.transport(), address, for_workers.len()) {
                 Ok(sockets) => opened.push((address, sockets)),
                 Err(error) => bind_fault = Some(error.to_string()),
             }
@@ -313,7 +317,7 @@ impl Dataplane {
         let tls = former_tls.next(plan.tls.as_ref(), |plan, former| {
             Terms::new(&self.0.certificates, plan, former).map_err(|error| in_words(&error))
         });
-        let plan_fault = plan.faults.first().cloned();
+        let plan_fault = missing.or(plan.faults.first().cloned());
         bound.retain(|address| wanted.contains(address));
         bound.extend(opened.iter().map(|(address, _)| *address));
 
@@ -492,22 +496,16 @@ impl State {
     }
 }
 
-/// What carries a service.
-fn transport(service: &ServicePlan) -> Transport {
-    match service {
-        ServicePlan::Tcp | ServicePlan::Http(_) => Transport::Tcp,
-        ServicePlan::Udp => Transport::Udp,
-    }
-}
-
 /// Whether two plans of a listener speak the same protocol. (It is immutable by the API; a restored store may differ.)
 fn speaks_alike(one: &ListenerPlan, other: &ListenerPlan) -> bool {
-    matches!(
-        (&one.service, &other.service),
-        (ServicePlan::Tcp, ServicePlan::Tcp)
-            | (ServicePlan::Udp, ServicePlan::Udp)
-            | (ServicePlan::Http(_), ServicePlan::Http(_))
-    ) && one.tls.is_some() == other.tls.is_some()
+    let alike = match &one.service {
+        ServicePlan::Tcp => matches!(other.service, ServicePlan::Tcp),
+        ServicePlan::Udp => matches!(other.service, ServicePlan::Udp),
+        ServicePlan::Tls => matches!(other.service, ServicePlan::Tls),
+        ServicePlan::Http(_) => matches!(other.service, ServicePlan::Http(_)),
+        ServicePlan::Quic(_) => matches!(other.service, ServicePlan::Quic(_)),
+    };
+    alike && one.tls.is_some() == other.tls.is_some()
 }
 
 async fn wait(done: Vec<oneshot::Receiver<()>>) {

@@ -8,7 +8,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, os::fd::OwnedFd, sync::Arc};
 
-use model::{MemberId, TargetId, Verdict};
+use model::{MemberId, TargetId, Transport, Verdict};
 
 use crate::bind::{CannotListen, bind, bind_datagrams};
 
@@ -33,15 +33,6 @@ pub struct ListeningSocket {
     pub address: SocketAddr,
     /// The socket, non-blocking.
     pub descriptor: OwnedFd,
-}
-
-/// What is spoken on a listening socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Transport {
-    /// Connections.
-    Tcp,
-    /// Datagrams.
-    Udp,
 }
 
 /// An inheritance, until nothing of it is wanted any more.

@@ -9,9 +9,12 @@ use std::{
     time::Duration,
 };
 
+use model::ProxyVersion;
 use telemetry::{Attempt, ListenerCounters, TlsFailure};
 use tokio::net::TcpStream;
-use wire::proxy_protocol::{ClientCertificate, Endpoints, Extensions, Origin, TlsFacts, Transport, write_v2};
+use wire::proxy_protocol::{
+    ClientCertificate, Endpoints, Extensions, Origin, TlsFacts, Transport, write_v1, write_v2,
+};
 
 use crate::{
     acceptor::Door,
@@ -29,7 +32,8 @@ pub(crate) fn serve(door: Rc<Door>, client: TcpStream, peer: SocketAddr) -> impl
     let seat = Seat::take(&door.worker.table, door.slot.group());
     let service = door.slot.service();
     let open = Open::new(service.counters.clone());
-    let mut link = Link::begin(door, service, client.into(), peer, seat, open, Way::default());
+    let up = to_member(&service, peer, door.address, None);
+    let mut link = Link::begin(door, service, client.into(), peer, seat, open, up);
     poll_fn(move |cx| match &mut link {
         Some(link) => link.poll(cx),
         None => Poll::Ready(()),
@@ -54,10 +58,7 @@ pub(crate) async fn serve_secured(door: Rc<Door>, tcp: TcpStream, peer: SocketAd
         Ok(Accepted::Plain(tcp)) => return io::reset_on_close(&tcp),
         Err(error) => return tracing::debug!(client = %peer, %error, "a TLS handshake failed"),
     };
-    let up = match service.plan.proxy_protocol {
-        true => Way::holding(introduction(peer, door.address, &info)),
-        false => Way::default(),
-    };
+    let up = to_member(&service, peer, door.address, Some(&info));
     if let Some(mut link) = Link::begin(door, service, client, peer, seat, open, up) {
         poll_fn(|cx| link.poll(cx)).await;
     }
@@ -90,7 +91,9 @@ impl Link {
         open: Open,
         up: Way,
     ) -> Option<Self> {
-        let begun = service.target.as_ref().and_then(|target| begin(target, peer, &mut Tried::default()));
+        let port = door.address.port();
+        let begun =
+            service.target.as_ref().and_then(|target| begin(target, peer, port, &mut Tried::default()));
         let Some((work, member)) = begun else {
             service.counters.unserved.inc();
             client.reset_on_close();
@@ -171,7 +174,9 @@ impl Link {
         if !self.tried.add(self.work.index()) {
             return false;
         }
-        let Some((work, member)) = begin(target, self.peer, &mut self.tried) else { return false };
+        let Some((work, member)) = begin(target, self.peer, self.door.address.port(), &mut self.tried) else {
+            return false;
+        };
         self.seat.expire_after(connect_time(&self.service));
         self.relay.turn_to(member.into());
         self.work = work;
@@ -179,14 +184,38 @@ impl Link {
     }
 }
 
-/// What tells a member of the client: the PROXY protocol, version 2.
-fn introduction(client: SocketAddr, reached: SocketAddr, info: &TlsInfo) -> Vec<u8> {
+/// The way to a member; where members are to be told of the client, it begins with that.
+fn to_member(service: &Service, client: SocketAddr, reached: SocketAddr, info: Option<&TlsInfo>) -> Way {
+    match service.target.as_ref().and_then(|target| target.shared.plan.proxy_protocol) {
+        Some(version) => Way::holding(introduction(version, client, reached, info)),
+        None => Way::default(),
+    }
+}
+
+/// What tells a member of the client: the PROXY protocol.
+fn introduction(
+    version: ProxyVersion,
+    client: SocketAddr,
+    reached: SocketAddr,
+    info: Option<&TlsInfo>,
+) -> Vec<u8> {
     let endpoints = Endpoints { transport: Transport::Stream, source: client, destination: reached };
+    let origin = Origin::Client(endpoints);
+    let mut header = Vec::new();
+    match version {
+        ProxyVersion::V1 => write_v1(&origin, &mut header),
+        ProxyVersion::V2 => write_v2(&origin, &info.map(extensions).unwrap_or_default(), &mut header),
+    }
+    header
+}
+
+/// What is known of a client by its TLS.
+fn extensions(info: &TlsInfo) -> Extensions<'_> {
     let certificate = match info.client_certificate {
         None => ClientCertificate::None,
         Some(_) => ClientCertificate::Shown { verified: true, resumed: false, common_name: None },
     };
-    let extensions = Extensions {
+    Extensions {
         alpn: None,
         authority: info.server_name.as_ref().map(|name| name.as_bytes()),
         tls: info.version.map(|version| TlsFacts {
@@ -194,10 +223,7 @@ fn introduction(client: SocketAddr, reached: SocketAddr, info: &TlsInfo) -> Vec<
             cipher: Some(info.suite.as_bytes()),
             certificate,
         }),
-    };
-    let mut header = Vec::new();
-    write_v2(&Origin::Client(endpoints), &extensions, &mut header);
-    header
+    }
 }
 
 /// How long a connection to a member may take to stand.
@@ -205,11 +231,11 @@ fn connect_time(service: &Service) -> Duration {
     service.plan.connect_timeout.min(service.plan.idle_timeout)
 }
 
-/// Begins a connection to some member that was not tried.
-fn begin(target: &Rc<Target>, client: SocketAddr, tried: &mut Tried) -> Option<(Work, TcpStream)> {
+/// Begins a connection to some member that was not tried; `port` is that which the client used.
+fn begin(target: &Rc<Target>, client: SocketAddr, port: u16, tried: &mut Tried) -> Option<(Work, TcpStream)> {
     loop {
         let work = target.begin(client.ip(), tried, None).ok()?;
-        match io::connect(work.member().plan.address) {
+        match io::connect(work.member().plan.address_for(port)) {
             Ok(stream) => {
                 work.member().counters.connections.inc();
                 return Some((work, stream));

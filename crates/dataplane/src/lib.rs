@@ -15,6 +15,7 @@
 mod acceptor;
 mod bind;
 mod buffer;
+mod carried_out;
 mod clock;
 mod config;
 mod dataplane;
@@ -42,5 +43,5 @@ mod worker;
 pub use balance::StickyKey;
 pub use config::{Config, OcspStapling};
 pub use dataplane::{Applied, Dataplane, start, take_over};
-pub use handover::{Inheritance, ListeningSocket, Transport, Verdicts};
+pub use handover::{Inheritance, ListeningSocket, Verdicts};
 pub use probe::HealthChange;

@@ -70,8 +70,12 @@ impl Member {
                 Ok((Stream::Tls(Box::new(session)), true))
             }
             // Datagrams have no connections; a plan that mixes them up finds a port that nobody listens on.
-            PoolProtocol::Tcp | PoolProtocol::Udp | PoolProtocol::Http => {
+            PoolProtocol::Tcp | PoolProtocol::Http => {
                 Stream::connect(self.plan.address).map(|stream| (stream, true))
+            }
+            // Of layer 4, which opens no streams.
+            PoolProtocol::Udp | PoolProtocol::Tls | PoolProtocol::Quic => {
+                Err(io::ErrorKind::Unsupported.into())
             }
         }
     }

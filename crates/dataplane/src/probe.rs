@@ -12,6 +12,7 @@
 //! What it does not do: it keeps no history, and it does not know which traffic a member gets.
 
 mod datagram;
+mod grpc;
 mod http;
 mod once;
 

@@ -49,10 +49,7 @@ impl Service {
         let target = plan.default_target.as_ref().and_then(find);
         let named: Box<[_]> = plan.targets.iter().filter_map(find).collect();
         debug_assert_eq!(named.len(), plan.targets.len(), "every target that the plan names is given");
-        let inserted = match &plan.service {
-            ServicePlan::Http(http) => Inserted::new(http),
-            ServicePlan::Tcp | ServicePlan::Udp => Inserted::default(),
-        };
+        let inserted = plan.http().map(Inserted::new).unwrap_or_default();
         let policies =
             plan.policies.iter().map(|policy| PolicyWork::new(&plan, policy, limiters, sticky_key)).collect();
         Rc::new(Self { plan, counters, target, targets: named, policies, tls, inserted })
@@ -67,8 +64,8 @@ impl Service {
     /// once (behaviour/features.md section 3).
     pub(crate) fn outlives_its_listener(&self) -> bool {
         match self.plan.service {
-            ServicePlan::Http(_) => true,
-            ServicePlan::Tcp | ServicePlan::Udp => false,
+            ServicePlan::Http(_) | ServicePlan::Quic(_) => true,
+            ServicePlan::Tcp | ServicePlan::Udp | ServicePlan::Tls => false,
         }
     }
 }

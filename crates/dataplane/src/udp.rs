@@ -289,7 +289,7 @@ impl Forwarder {
             return;
         }
         for _ in 0..ATTEMPTS_MAX {
-            let Some(forwarding) = self.reach(flows, &service, key.client(), port, now) else { break };
+            let Some(forwarding) = self.reach(flows, &service, key, port, now) else { break };
             let member = flows.slot_of(forwarding.work.member());
             let (id, displaced) = flows.table.begin(now, key, member, forwarding);
             if displaced.is_some() {
@@ -315,7 +315,7 @@ impl Forwarder {
         &self,
         flows: &mut Flows,
         service: &Service,
-        client: SocketAddr,
+        key: FlowKey,
         port: PortIndex,
         now: u64,
     ) -> Option<Forwarding> {
@@ -325,13 +325,14 @@ impl Forwarder {
         }
         for _ in 0..ATTEMPTS_MAX {
             let resting = flows.tried(now);
-            let work = match target.begin(client.ip(), &resting, None) {
+            let client = key.client().ip();
+            let work = match target.begin(client, &resting, None) {
                 Ok(work) => work,
                 // Those who refused may be back by now.
-                Err(_) if !resting.is_empty() => target.begin(client.ip(), &Tried::default(), None).ok()?,
+                Err(_) if !resting.is_empty() => target.begin(client, &Tried::default(), None).ok()?,
                 Err(_) => return None,
             };
-            let address = work.member().plan.address;
+            let address = work.member().plan.address_for(key.local().port());
             let upstream = upstream::connect(address).or_else(|error| {
                 // The node is out of descriptors or ports: an old flow has some.
                 let can_be_mended = upstream::is_ours(&error) && flows.displace(now).is_some();

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use model::{ListenerId, PolicyId, TargetId};
+use model::{ListenerId, PolicyId, TargetId, Transport};
 use plan::{ListenerPlan, ServicePlan};
 use telemetry::Registry;
 use tokio::{
@@ -28,7 +28,7 @@ use crate::{
     buffer::Buffers,
     clock,
     config::Config,
-    handover::{ListeningSocket, Transport},
+    handover::ListeningSocket,
     http::HttpScratch,
     limits::{Limits, PolicyLimit},
     pipe::Pipes,

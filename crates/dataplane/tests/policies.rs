@@ -131,7 +131,7 @@ fn a_pool_that_cannot_serve_is_told_by_its_code() {
     }
     let mut site = Site::new(free_address(), &[]);
     site.objects.listener(1, 1, None, |listener| {
-        listener.port = model::Port::of(site.address.port());
+        listener.ports = model::Port::of(site.address.port()).into();
         listener.service = objects::enhanced();
     });
     site.pool(2, &[alive.address]);
@@ -228,7 +228,7 @@ fn a_redirect_to_a_listener_takes_every_request() {
     let mut site = Site::new(address, &[member.address]);
     site.objects.certificate(1, "example.test", |_| ());
     site.objects.listener(2, 1, None, |listener| {
-        listener.port = model::Port::of(8443);
+        listener.ports = model::Port::of(8443).into();
         listener.admin_up = false;
         listener.service = model::listener::Service::Https(Box::new(https(1, &[])));
     });

@@ -25,6 +25,7 @@ fn probe(kind: MonitorType) -> ProbeSettings {
         rise: ProbeThreshold::of(1),
         fall: ProbeThreshold::of(1),
         port: None,
+        datagram: None,
         http: HttpProbe {
             method: ProbeMethod::Get,
             path: ProbePath::root(),

@@ -55,8 +55,7 @@ fn the_load_balancers_cookie_brings_a_client_back_also_after_a_restart_and_to_an
         assert_eq!((response.text(), response.header("Set-Cookie")), (first.text(), None));
     }
     drop(rig);
-    let other =
-        ListenerPlan { endpoints: vec![plan::Endpoint { address: free_address() }], ..again(&listener) };
+    let other = ListenerPlan { endpoints: vec![plan::Endpoint::tcp(free_address())], ..again(&listener) };
     let rig = Rig::with_config(config());
     rig.apply([again(&other)]);
     assert_eq!(ask(&mut Client::connect(other.endpoints[0].address), &cookie).text(), first.text());

@@ -26,6 +26,7 @@ pub(crate) mod list;
 pub(crate) mod listener;
 pub(crate) mod load_balancer;
 pub(crate) mod marks;
+pub(crate) mod master_slave_pool;
 pub(crate) mod member;
 pub(crate) mod policy;
 pub(crate) mod pool;
@@ -92,7 +93,17 @@ fn operations() -> Vec<Operation> {
         Operation::new(PUT, "/v3/{project_id}/elb/pools/{pool_id}", pool::update),
         Operation::new(DELETE, "/v3/{project_id}/elb/pools/{pool_id}", pool::delete),
         Operation::new(DELETE, "/v3/{project_id}/elb/pools/{pool_id}/delete-cascade", pool::delete_cascade),
+        Operation::new(GET, "/v3/{project_id}/elb/master-slave-pools", master_slave_pool::list),
+        Operation::new(POST, "/v3/{project_id}/elb/master-slave-pools", master_slave_pool::create),
+        Operation::new(GET, "/v3/{project_id}/elb/master-slave-pools/{pool_id}", master_slave_pool::show),
+        Operation::new(
+            DELETE,
+            "/v3/{project_id}/elb/master-slave-pools/{pool_id}",
+            master_slave_pool::delete,
+        ),
         Operation::new(GET, "/v3/{project_id}/elb/members", member::all::list),
+        Operation::new(POST, "/v3/{project_id}/elb/members/{member_id}/health-check", member::check::create),
+        Operation::new(GET, "/v3/{project_id}/elb/members/check/jobs/{job_id}", member::check::show),
         Operation::new(GET, "/v3/{project_id}/elb/pools/{pool_id}/members", member::list),
         Operation::new(POST, "/v3/{project_id}/elb/pools/{pool_id}/members", member::create),
         Operation::new(POST, "/v3/{project_id}/elb/pools/{pool_id}/members/batch-add", member::batch::create),

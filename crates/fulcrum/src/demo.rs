@@ -18,7 +18,7 @@ use identity::Caller;
 use ipnet::IpNet;
 use model::{
     Algorithm, ConnectTimeout, Description, Facts, IdleTimeout, Listener, LoadBalancer, Name,
-    NewHealthMonitor, NewListener, NewLoadBalancer, NewMember, NewPool, Pool, PoolProtocol, Port,
+    NewHealthMonitor, NewListener, NewLoadBalancer, NewMember, NewPool, Pool, PoolProtocol, Port, Ports,
     ProbeInterval, ProbeThreshold, ProbeTimeout, SubnetId, TargetId, TargetOverride, Weight,
     health_monitor::{ExpectedStatuses, HttpProbe, MonitorType, ProbeMethod, ProbePath},
     listener::{DesyncMode, HttpService, InsertHeaders, Service},
@@ -99,7 +99,7 @@ impl Members {
                 "the demo load balancer has lost its address; give it one again, or delete it and start anew"
             );
         };
-        Ok(format!("curl http://{}/", SocketAddr::new(vip, listener.port.value())))
+        Ok(format!("curl http://{}/", SocketAddr::new(vip, listener.ports.first().value())))
     }
 }
 
@@ -157,6 +157,7 @@ async fn load_balancer(
         zones: vec![zone.to_owned()],
         l4_flavor: None,
         l7_flavor: None,
+        bits_per_second_max: 0,
         member_subnets: Vec::new(),
         ip_targets: false,
         deletion_protection: false,
@@ -194,7 +195,7 @@ async fn listener(
         name: name(NAME)?,
         description: Description::default(),
         admin_up: true,
-        port: PORT,
+        ports: Ports::One(PORT),
         service,
         default_pool: None,
         target: TargetOverride::default(),
@@ -203,6 +204,8 @@ async fn listener(
         transparent_client_ip: true,
         connections_max: 0,
         connections_per_second_max: 0,
+        bits_per_second_max: 0,
+        proxy_accept: None,
         access: None,
         protection: Protection::None,
         tags: Vec::new(),
@@ -236,6 +239,8 @@ async fn pool(
         drain: None,
         all_down_forward: false,
         member_tls: None,
+        member_proxy_protocol: None,
+        quic_cid_hash: None,
         load_balancer: Some(load_balancer.id),
         listener: Some(listener.id),
         protection: Protection::None,
@@ -249,6 +254,7 @@ async fn pool(
         rise: ProbeThreshold::of(2),
         fall: ProbeThreshold::of(3),
         port: None,
+        datagram: None,
         http: HttpProbe {
             method: ProbeMethod::Get,
             path: ProbePath::root(),

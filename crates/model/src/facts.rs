@@ -69,7 +69,7 @@ pub enum ProbeFailureCode {
     ConnectFailed,
     /// The connection broke before an answer.
     ConnectInterrupt,
-    /// The TLS session could not be made.
+    /// The TLS handshake failed.
     SslHandshakeError,
     /// The request could not be sent.
     SendRequestFailed,

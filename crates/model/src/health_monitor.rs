@@ -37,17 +37,73 @@ pub struct HealthMonitor {
 pub enum MonitorType {
     /// A connection that is made counts.
     Tcp,
-    /// An echo that comes back counts, unless a datagram is then answered with "port unreachable".
-    Udp,
-    /// A TLS session that is made counts; the certificate is not verified.
-    Tls,
     /// The status of an HTTP answer counts.
     Http,
-    /// The same over TLS; the certificate is not verified.
+    /// The same over TLS; the member's certificate is not verified.
     Https,
+    /// A TLS handshake that is done counts; the member's certificate is not verified.
+    Tls,
+    /// The status of a gRPC answer counts.
+    Grpc,
+    /// The member's machine answers an ICMP echo, and the port does not answer that nobody is there; with a [`DatagramProbe`] the
+    /// answer counts.
+    Udp,
 }
 
-/// What an HTTP probe says and expects. Kept for TCP monitors too, as the type may change later.
+impl MonitorType {
+    /// The codes that it expects; none: it looks at no codes.
+    pub const fn codes(self) -> Option<CodeKind> {
+        match self {
+            Self::Http | Self::Https => Some(CodeKind::Http),
+            Self::Grpc => Some(CodeKind::Grpc),
+            Self::Tcp | Self::Tls | Self::Udp => None,
+        }
+    }
+}
+
+/// What the codes of an answer are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodeKind {
+    /// Statuses of HTTP, 200–599.
+    Http,
+    /// Statuses of gRPC, 0–99.
+    Grpc,
+}
+
+/// What a UDP probe sends and expects (slb/mapping.md, HealthCheckReq and HealthCheckExp).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatagramProbe {
+    /// What is sent.
+    pub send: ProbeText,
+    /// What the answer must begin with.
+    pub expect: ProbeText,
+}
+
+/// The content of a probe's datagram: 1–500 printable ASCII characters (slb/state-machine.md, Limits).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ProbeText(String);
+
+impl ProbeText {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+impl TryFrom<String> for ProbeText {
+    type Error = BadProbe;
+    fn try_from(text: String) -> Result<Self, BadProbe> {
+        let printable = text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
+        if (1..=500).contains(&text.len()) && printable { Ok(Self(text)) } else { Err(BadProbe::Text) }
+    }
+}
+impl From<ProbeText> for String {
+    fn from(text: ProbeText) -> Self {
+        text.0
+    }
+}
+
+/// What a probe that speaks HTTP says and expects. Kept for the other monitors too, as the type may change later.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HttpProbe {
     /// The request's method.
@@ -95,8 +151,13 @@ pub enum BadProbe {
     #[error("a probe host has 1 to 100 letters, digits, '-' and '.', and begins with a letter or digit")]
     Host,
     /// The expected statuses cannot be read.
-    #[error("expected codes are at most 5 of: a code from 200 to 599 or a range like 200-204; given: '{0}'")]
+    #[error(
+        "expected codes are at most 5 of: a code from 200 to 599 or a range like 200-204 (for gRPC from 0 to 99); given: '{0}'"
+    )]
     Expected(String),
+    /// The content of a datagram is not one.
+    #[error("the text of a UDP probe has 1 to 500 printable ASCII characters")]
+    Text,
 }
 
 /// The path of an HTTP probe: 1–80 characters, safe to write into a request line as it is.
@@ -160,7 +221,8 @@ impl From<ProbeHost> for String {
     }
 }
 
-/// Statuses that count as healthy: at most five codes or ranges from 200 to 599, for example `200,202,300-302`.
+/// Statuses that count as healthy: at most five codes or ranges, for example `200,202,300-302`. All of one kind: of HTTP from 200 to
+/// 599, of gRPC from 0 to 99.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ExpectedStatuses {
@@ -172,6 +234,17 @@ impl ExpectedStatuses {
     /// 200 alone.
     pub fn ok() -> Self {
         Self { text: "200".to_owned(), ranges: vec![(200, 200)] }
+    }
+    /// What is expected where nothing is said: HTTP 200, gRPC 0.
+    pub fn default_of(kind: CodeKind) -> Self {
+        match kind {
+            CodeKind::Http => Self::ok(),
+            CodeKind::Grpc => Self { text: "0".to_owned(), ranges: vec![(0, 0)] },
+        }
+    }
+    /// What its codes are.
+    pub fn kind(&self) -> CodeKind {
+        if self.ranges.iter().all(|&(_, to)| to <= GRPC_MAX) { CodeKind::Grpc } else { CodeKind::Http }
     }
     /// As it was written.
     pub fn as_str(&self) -> &str {
@@ -187,7 +260,7 @@ impl FromStr for ExpectedStatuses {
     fn from_str(text: &str) -> Result<Self, BadProbe> {
         let bad = || BadProbe::Expected(text.chars().take(64).collect());
         let code = |part: &str| match part.trim().parse::<u16>() {
-            Ok(code) if (200..=599).contains(&code) => Ok(code),
+            Ok(code) if code <= GRPC_MAX || (200..=599).contains(&code) => Ok(code),
             _ => Err(bad()),
         };
         let mut ranges = Vec::new();
@@ -201,12 +274,17 @@ impl FromStr for ExpectedStatuses {
             }
             ranges.push((from, to));
         }
-        if ranges.len() > 5 || text.len() > 64 {
+        let of_grpc =
+            ranges.iter().flat_map(|&(from, to)| [from, to]).filter(|&code| code <= GRPC_MAX).count();
+        if ranges.len() > 5 || text.len() > 64 || (of_grpc > 0 && of_grpc < 2 * ranges.len()) {
             return Err(bad());
         }
         Ok(Self { text: text.to_owned(), ranges })
     }
 }
+/// The highest code that a gRPC probe can expect.
+const GRPC_MAX: u16 = 99;
+
 impl TryFrom<String> for ExpectedStatuses {
     type Error = BadProbe;
     fn try_from(text: String) -> Result<Self, BadProbe> {
@@ -259,6 +337,8 @@ pub struct HealthMonitorPatch {
     pub host: Patch<ProbeHost>,
     /// See [`HttpProbe::expected`].
     pub expected: Option<ExpectedStatuses>,
+    /// See [`ProbeSettings::datagram`].
+    pub datagram: Patch<DatagramProbe>,
 }
 
 #[cfg(test)]
@@ -277,8 +357,36 @@ mod tests {
             assert!(!outside.iter().any(|&s| set.contains(s)), "{text}");
             assert_eq!(set.as_str(), text);
         }
-        for bad in ["", "199", "600", "204-200", "200-", "abc", "200,,201", "200,201,202,203,204,205"] {
+        let bad = [
+            "",
+            "100",
+            "199",
+            "600",
+            "204-200",
+            "200-",
+            "abc",
+            "200,,201",
+            "200,201,202,203,204,205",
+            "-1",
+            "0,200",
+            "0-200",
+            "99-200",
+        ];
+        for bad in bad {
             assert!(bad.parse::<ExpectedStatuses>().is_err(), "{bad}");
+        }
+        for (text, kind) in [
+            ("0", CodeKind::Grpc),
+            ("0,12-99", CodeKind::Grpc),
+            ("200", CodeKind::Http),
+            ("200-299,404", CodeKind::Http),
+        ] {
+            assert_eq!(text.parse::<ExpectedStatuses>().unwrap().kind(), kind, "{text}");
+        }
+        for kind in [CodeKind::Http, CodeKind::Grpc] {
+            let default = ExpectedStatuses::default_of(kind);
+            assert_eq!(default.kind(), kind);
+            assert_eq!(default.as_str().parse(), Ok(default.clone()));
         }
     }
 

@@ -46,6 +46,8 @@ uuid_ids! {
     PoolId;
     /// Names a member; unique over all pools.
     MemberId;
+    /// Names a check of a member on demand.
+    MemberCheckId;
     /// Names a health monitor.
     HealthMonitorId;
     /// Names a policy.

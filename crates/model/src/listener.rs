@@ -1,15 +1,19 @@
-//! A listener: a port of a load balancer, the protocol spoken there, and where its traffic goes.
+//! A listener: a port of a load balancer (or ranges of them), the protocol spoken there, and where its traffic goes.
 
-use std::collections::BTreeMap;
+mod insert_headers;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    CertificateId, ConnectTimeout, Description, ExchangeTimeout, IdleTimeout, IpGroupId, ListenerId,
-    LoadBalancerId, Name, Patch, PoolId, Port, ProjectId, SecurityPolicyId, SystemSecurityPolicy, Tag,
-    TargetOverride, Timestamp,
+    CertificateId, ConnectTimeout, Description, ExchangeTimeout, FlavorLayer, IdleTimeout, IpGroupId,
+    ListenerId, LoadBalancerId, Name, Patch, PoolId, Ports, ProjectId, ProxyAccept, ProxyVersion,
+    SecurityPolicyId, SystemSecurityPolicy, Tag, TargetOverride, Timestamp, Transport,
     load_balancer::{Protection, ProtectionPatch},
+};
+
+pub use insert_headers::{
+    ForwardedFor, InsertHeaders, InsertHeadersPatch, TlsHeader, TlsHeaderPatch, TlsHeaderSwitch,
 };
 
 /// A listener.
@@ -27,9 +31,10 @@ pub struct Listener {
     pub description: Description,
     /// Down: takes no traffic.
     pub admin_up: bool,
-    /// The port; unique on its load balancer per transport.
-    pub port: Port,
-    /// What is spoken on the port, with the settings that only this protocol has.
+    /// Its ports; on a load balancer each is one listener's, per transport.
+    #[serde(rename = "port")]
+    pub ports: Ports,
+    /// What is spoken there, with the settings that only this protocol has.
     pub service: Service,
     /// Where traffic goes that no policy sends elsewhere; none: HTTP answers 404, TCP closes.
     pub default_pool: Option<PoolId>,
@@ -46,6 +51,12 @@ pub struct Listener {
     pub connections_max: u32,
     /// Most new connections per second; 0: no limit of its own.
     pub connections_per_second_max: u32,
+    /// Most bits per second, of each direction; 0: no limit of its own.
+    #[serde(default)]
+    pub bits_per_second_max: u64,
+    /// Whether those who connect say with PROXY headers whom they speak for; none: they do not.
+    #[serde(default)]
+    pub proxy_accept: Option<ProxyAccept>,
     /// Who may connect; none: everybody.
     #[serde(default)]
     pub access: Option<AccessControl>,
@@ -71,6 +82,7 @@ impl Listener {
         match &self.service {
             Service::Http(http) => Some(http),
             Service::Https(https) => Some(&https.http),
+            Service::Quic(quic) => Some(&quic.http),
             Service::Tcp | Service::Udp | Service::Tls(_) => None,
         }
     }
@@ -78,8 +90,16 @@ impl Listener {
     pub fn tls(&self) -> Option<&TlsService> {
         match &self.service {
             Service::Https(https) => Some(&https.tls),
-            Service::Tls(offload) => Some(&offload.tls),
-            Service::Http(_) | Service::Tcp | Service::Udp => None,
+            Service::Tls(tls) => Some(tls),
+            Service::Quic(quic) => Some(&quic.tls),
+            Service::Tcp | Service::Udp | Service::Http(_) => None,
+        }
+    }
+    /// The upgrade to QUIC, for an HTTPS listener that has one.
+    pub fn quic_upgrade(&self) -> Option<QuicUpgrade> {
+        match &self.service {
+            Service::Https(https) => https.quic,
+            Service::Tcp | Service::Udp | Service::Tls(_) | Service::Http(_) | Service::Quic(_) => None,
         }
     }
 }
@@ -92,12 +112,14 @@ pub enum Service {
     Tcp,
     /// Datagrams, relayed as they are.
     Udp,
-    /// TLS that ends here; what is inside is relayed.
-    Tls(Box<TlsOffload>),
+    /// Bytes; the clients' TLS ends here.
+    Tls(Box<TlsService>),
     /// HTTP/1.0 and HTTP/1.1 in clear.
     Http(HttpService),
     /// HTTP over TLS.
     Https(Box<HttpsService>),
+    /// HTTP/3: HTTP over QUIC.
+    Quic(Box<QuicService>),
 }
 
 impl Service {
@@ -109,6 +131,7 @@ impl Service {
             Self::Tls(_) => ListenerProtocol::Tls,
             Self::Http(_) => ListenerProtocol::Http,
             Self::Https(_) => ListenerProtocol::Https,
+            Self::Quic(_) => ListenerProtocol::Quic,
         }
     }
 }
@@ -121,36 +144,31 @@ pub enum ListenerProtocol {
     Tcp,
     /// UDP, layer 4.
     Udp,
-    /// TLS that ends at the listener, layer 4 behind it.
+    /// TCP with the TLS taken off, layer 4.
     Tls,
     /// HTTP in clear, layer 7.
     Http,
     /// HTTP over TLS, layer 7.
     Https,
+    /// HTTP over QUIC, layer 7.
+    Quic,
 }
 
 impl ListenerProtocol {
-    /// Whether bytes or datagrams are relayed without a look at what they say.
-    pub const fn is_layer4(self) -> bool {
+    /// What carries it.
+    pub const fn transport(self) -> Transport {
         match self {
-            Self::Tcp | Self::Udp | Self::Tls => true,
-            Self::Http | Self::Https => false,
+            Self::Tcp | Self::Tls | Self::Http | Self::Https => Transport::Tcp,
+            Self::Udp | Self::Quic => Transport::Udp,
         }
     }
-    /// Whether its port is one of UDP; all others share the ports of TCP (behaviour/features.md section 2).
-    pub const fn is_udp(self) -> bool {
-        matches!(self, Self::Udp)
+    /// Which flavor of a load balancer it needs (huawei/behaviours.md section 3).
+    pub const fn layer(self) -> FlavorLayer {
+        match self {
+            Self::Tcp | Self::Udp | Self::Tls => FlavorLayer::L4,
+            Self::Http | Self::Https | Self::Quic => FlavorLayer::L7,
+        }
     }
-}
-
-/// Settings of a TLS listener.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TlsOffload {
-    /// Those of TLS.
-    pub tls: TlsService,
-    /// Whether members are told of the client by the PROXY protocol, version 2.
-    #[serde(default)]
-    pub proxy_protocol: bool,
 }
 
 /// Settings of an HTTPS listener.
@@ -160,6 +178,27 @@ pub struct HttpsService {
     pub http: HttpService,
     /// Those of TLS.
     pub tls: TlsService,
+    /// Whether clients are told that they may come by QUIC.
+    #[serde(default)]
+    pub quic: Option<QuicUpgrade>,
+}
+
+/// Settings of a QUIC listener. Versions are TLS 1.3 alone, so security policies say nothing here; clients show no certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuicService {
+    /// Those of HTTP; [`HttpService::http2`] is true, as there is nothing older.
+    pub http: HttpService,
+    /// Those of TLS.
+    pub tls: TlsService,
+}
+
+/// That the answers of an HTTPS listener say where HTTP/3 is spoken (`Alt-Svc`, RFC 7838).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuicUpgrade {
+    /// The QUIC listener, of the same load balancer.
+    pub listener: ListenerId,
+    /// Off: answers say nothing.
+    pub enabled: bool,
 }
 
 /// TLS settings of a listener (behaviour/tls.md).
@@ -264,164 +303,6 @@ impl HttpService {
     pub const EXCHANGE_TIMEOUT_DEFAULT: ExchangeTimeout = ExchangeTimeout::of(60);
 }
 
-/// Headers that a listener writes for its members; a client's own copy of a header that is switched on never gets through
-/// (behaviour/features.md section 5).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InsertHeaders {
-    /// `X-Forwarded-For`.
-    pub forwarded_for: ForwardedFor,
-    /// `X-Real-IP`: the client's address.
-    pub real_ip: bool,
-    /// `X-Forwarded-Host`: the request's host.
-    pub forwarded_host: bool,
-    /// `X-Forwarded-Proto`: `http` or `https`.
-    pub forwarded_proto: bool,
-    /// `X-Forwarded-Port`: the listener's port.
-    pub forwarded_port: bool,
-    /// `X-Forwarded-For-Port`: the client's port.
-    pub forwarded_for_port: bool,
-    /// `X-Forwarded-ELB-IP`: the address on which the client reached the load balancer.
-    pub elb_ip: bool,
-    /// `X-Forwarded-ELB-ID`: the load balancer's id.
-    pub elb_id: bool,
-    /// Headers about a client's TLS; what is not here is off.
-    #[serde(default)]
-    pub tls: BTreeMap<TlsHeader, TlsHeaderSwitch>,
-}
-
-/// Headers about a client's TLS, for HTTPS listeners.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TlsHeader {
-    /// `X-Forwarded-TLS-Certificate-ID`: the id of the certificate that was shown.
-    CertificateId,
-    /// `X-Forwarded-TLS-Protocol`: such as `TLSv1.2`.
-    Protocol,
-    /// `X-Forwarded-TLS-Cipher`: the suite.
-    Cipher,
-    /// `X-Forwarded-Clientcert-subjectdn`.
-    ClientSubject,
-    /// `X-Forwarded-Clientcert-issuerdn`.
-    ClientIssuer,
-    /// `X-Forwarded-Clientcert-fingerprint`.
-    ClientFingerprint,
-    /// `X-Forwarded-Clientcert-clientverify`.
-    ClientVerify,
-    /// `X-Forwarded-Clientcert-serialnumber`.
-    ClientSerial,
-    /// `X-Forwarded-Clientcert`: the certificate in PEM.
-    ClientCertificate,
-    /// `X-Forwarded-Clientcert-ciphers`: the suites that the client offered.
-    ClientCiphers,
-    /// `X-Forwarded-Clientcert-end`: until when it is valid.
-    ClientEnd,
-    /// `X-Forwarded-Tls-Alpn-Protocol`.
-    Alpn,
-    /// `X-Forwarded-Tls-Sni`.
-    Sni,
-    /// `X-Forwarded-Tls-Ja3`.
-    Ja3,
-    /// `X-Forwarded-Tls-Ja4`.
-    Ja4,
-}
-
-/// Whether a header is written, and under which name.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TlsHeaderSwitch {
-    /// Whether it is written.
-    pub enabled: bool,
-    /// Its name, 1–40 of letters, digits, `-`, `_`; none: the usual one.
-    pub alias: Option<String>,
-}
-
-/// A change of one [`TlsHeaderSwitch`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TlsHeaderPatch {
-    /// See [`TlsHeaderSwitch::enabled`].
-    pub enabled: Option<bool>,
-    /// See [`TlsHeaderSwitch::alias`].
-    pub alias: Patch<String>,
-}
-
-impl Default for InsertHeaders {
-    /// The defaults of open-questions.md row 9.
-    fn default() -> Self {
-        Self {
-            forwarded_for: ForwardedFor::Append,
-            real_ip: true,
-            forwarded_host: true,
-            forwarded_proto: true,
-            forwarded_port: false,
-            forwarded_for_port: false,
-            elb_ip: false,
-            elb_id: false,
-            tls: BTreeMap::new(),
-        }
-    }
-}
-
-/// What happens to `X-Forwarded-For`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ForwardedFor {
-    /// The client's address is appended.
-    #[default]
-    Append,
-    /// The header is removed.
-    Remove,
-    /// The header passes as it came.
-    Preserve,
-}
-
-/// A change of [`InsertHeaders`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct InsertHeadersPatch {
-    /// See [`InsertHeaders::forwarded_for`].
-    pub forwarded_for: Option<ForwardedFor>,
-    /// See [`InsertHeaders::real_ip`].
-    pub real_ip: Option<bool>,
-    /// See [`InsertHeaders::forwarded_host`].
-    pub forwarded_host: Option<bool>,
-    /// See [`InsertHeaders::forwarded_proto`].
-    pub forwarded_proto: Option<bool>,
-    /// See [`InsertHeaders::forwarded_port`].
-    pub forwarded_port: Option<bool>,
-    /// See [`InsertHeaders::forwarded_for_port`].
-    pub forwarded_for_port: Option<bool>,
-    /// See [`InsertHeaders::elb_ip`].
-    pub elb_ip: Option<bool>,
-    /// See [`InsertHeaders::elb_id`].
-    pub elb_id: Option<bool>,
-    /// See [`InsertHeaders::tls`]; what is not said stays.
-    pub tls: BTreeMap<TlsHeader, TlsHeaderPatch>,
-}
-
-impl InsertHeadersPatch {
-    /// The headers after the change.
-    pub fn apply(self, to: InsertHeaders) -> InsertHeaders {
-        InsertHeaders {
-            forwarded_for: self.forwarded_for.unwrap_or(to.forwarded_for),
-            real_ip: self.real_ip.unwrap_or(to.real_ip),
-            forwarded_host: self.forwarded_host.unwrap_or(to.forwarded_host),
-            forwarded_proto: self.forwarded_proto.unwrap_or(to.forwarded_proto),
-            forwarded_port: self.forwarded_port.unwrap_or(to.forwarded_port),
-            forwarded_for_port: self.forwarded_for_port.unwrap_or(to.forwarded_for_port),
-            elb_ip: self.elb_ip.unwrap_or(to.elb_ip),
-            elb_id: self.elb_id.unwrap_or(to.elb_id),
-            tls: {
-                let mut tls = to.tls;
-                for (header, patch) in self.tls {
-                    let switch = tls.entry(header).or_default();
-                    switch.enabled = patch.enabled.unwrap_or(switch.enabled);
-                    patch.alias.apply(&mut switch.alias);
-                }
-                tls.retain(|_, switch| *switch != TlsHeaderSwitch::default());
-                tls
-            },
-        }
-    }
-}
-
 /// What a caller says to create a listener; defaults are already filled in by the dialect.
 #[derive(Clone, Debug)]
 pub struct NewListener {
@@ -433,8 +314,8 @@ pub struct NewListener {
     pub description: Description,
     /// See [`Listener::admin_up`].
     pub admin_up: bool,
-    /// See [`Listener::port`].
-    pub port: Port,
+    /// See [`Listener::ports`].
+    pub ports: Ports,
     /// See [`Listener::service`].
     pub service: Service,
     /// See [`Listener::default_pool`].
@@ -451,6 +332,10 @@ pub struct NewListener {
     pub connections_max: u32,
     /// See [`Listener::connections_per_second_max`].
     pub connections_per_second_max: u32,
+    /// See [`Listener::bits_per_second_max`].
+    pub bits_per_second_max: u64,
+    /// See [`Listener::proxy_accept`].
+    pub proxy_accept: Option<ProxyAccept>,
     /// See [`Listener::access`].
     pub access: Option<AccessControl>,
     /// See [`Listener::protection`].
@@ -495,8 +380,6 @@ pub struct ListenerPatch {
     pub enhanced_policies: Option<bool>,
     /// See [`HttpService::desync`].
     pub desync: Option<DesyncMode>,
-    /// See [`TlsOffload::proxy_protocol`].
-    pub proxy_protocol: Option<bool>,
     /// See [`TlsService::certificate`].
     pub certificate: Option<CertificateId>,
     /// See [`TlsService::sni_certificates`].
@@ -511,6 +394,8 @@ pub struct ListenerPatch {
     pub security_policy: Patch<SecurityPolicyId>,
     /// See [`TlsService::early_data`].
     pub early_data: Option<bool>,
+    /// See [`HttpsService::quic`].
+    pub quic: Patch<QuicUpgrade>,
     /// See [`Listener::access`].
     pub access: Patch<AccessControl>,
     /// See [`Listener::transparent_client_ip`].
@@ -519,6 +404,12 @@ pub struct ListenerPatch {
     pub connections_max: Option<u32>,
     /// See [`Listener::connections_per_second_max`].
     pub connections_per_second_max: Option<u32>,
+    /// See [`Listener::bits_per_second_max`].
+    pub bits_per_second_max: Option<u64>,
+    /// See [`Listener::proxy_accept`].
+    pub proxy_accept: Patch<ProxyAccept>,
+    /// See [`TargetOverride::member_proxy_protocol`].
+    pub member_proxy_protocol: Patch<ProxyVersion>,
     /// See [`Listener::protection`].
     pub protection: ProtectionPatch,
 }

@@ -34,6 +34,9 @@ pub struct LoadBalancer {
     pub l4_flavor: Option<FlavorId>,
     /// Size for listeners of layer 7; none: no such listeners.
     pub l7_flavor: Option<FlavorId>,
+    /// Most bits per second of all its listeners together, of each direction; 0: no limit but those of its flavors.
+    #[serde(default)]
+    pub bits_per_second_max: u64,
     /// Subnets that it reaches members from, as said by the caller.
     pub member_subnets: Vec<Uuid>,
     /// Whether members may be bare addresses outside the network. Never goes back to false.
@@ -132,6 +135,8 @@ pub struct NewLoadBalancer {
     pub l4_flavor: Option<FlavorId>,
     /// See [`LoadBalancer::l7_flavor`].
     pub l7_flavor: Option<FlavorId>,
+    /// See [`LoadBalancer::bits_per_second_max`].
+    pub bits_per_second_max: u64,
     /// See [`LoadBalancer::member_subnets`].
     pub member_subnets: Vec<Uuid>,
     /// See [`LoadBalancer::ip_targets`].
@@ -169,6 +174,8 @@ pub struct LoadBalancerPatch {
     pub l4_flavor: Option<FlavorId>,
     /// See [`LoadBalancer::l7_flavor`].
     pub l7_flavor: Option<FlavorId>,
+    /// See [`LoadBalancer::bits_per_second_max`].
+    pub bits_per_second_max: Option<u64>,
     /// See [`LoadBalancer::member_subnets`]; replaces the whole list.
     pub member_subnets: Option<Vec<Uuid>>,
     /// See [`LoadBalancer::ip_targets`].

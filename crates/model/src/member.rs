@@ -29,10 +29,23 @@ pub struct Member {
     pub zone: Option<String>,
     /// Down: gets no new work.
     pub admin_up: bool,
+    /// Its part in an active/standby pool; members of other pools have none.
+    #[serde(default)]
+    pub role: Option<MemberRole>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed by a caller.
     pub updated_at: Timestamp,
+}
+
+/// The part of a member in an active/standby pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MemberRole {
+    /// Serves while it is healthy.
+    Master,
+    /// Serves while the master is not.
+    Slave,
 }
 
 /// What a caller says to create a member; defaults are already filled in by the dialect.

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    Description, DrainTimeout, ListenerId, LoadBalancerId, MemberTls, Name, NetworkId, Patch, PoolId,
-    ProjectId, SlowStartDuration, StickyMinutes, Timestamp,
+    CidLength, CidOffset, Description, DrainTimeout, ListenerId, LoadBalancerId, MemberTls, Name, NetworkId,
+    Patch, PoolId, ProjectId, ProxyVersion, SlowStartDuration, StickyMinutes, Timestamp,
     load_balancer::{Protection, ProtectionPatch},
 };
 
@@ -47,6 +47,15 @@ pub struct Pool {
     /// How members prove who they are; none: they need not. Only for HTTPS.
     #[serde(default)]
     pub member_tls: Option<MemberTls>,
+    /// The PROXY header that members are sent in front of what a client says; none: nothing.
+    #[serde(default)]
+    pub member_proxy_protocol: Option<ProxyVersion>,
+    /// Which part of a connection id places a connection; only QUIC pools have it.
+    #[serde(default)]
+    pub quic_cid_hash: Option<QuicCidHash>,
+    /// Active/standby: exactly two members, of which one serves and the other waits ([`crate::member::MemberRole`]). Never changes.
+    #[serde(default)]
+    pub standby: bool,
     /// The load balancer that the pool was created for; none for a pool that only listeners refer to.
     pub load_balancer: Option<LoadBalancerId>,
     /// A mark that consoles honour.
@@ -73,15 +82,35 @@ pub enum PoolProtocol {
     Https,
     /// gRPC: HTTP/2 in clear.
     Grpc,
+    /// Bytes over TLS.
+    Tls,
+    /// QUIC, passed on as it is.
+    Quic,
 }
 
 impl PoolProtocol {
-    /// Whether bytes or datagrams are relayed without a look at what they say.
-    pub const fn is_layer4(self) -> bool {
+    /// Whether members are spoken to in requests (layer 7), not in bytes or datagrams (layer 4).
+    pub const fn is_layer7(self) -> bool {
         match self {
-            Self::Tcp | Self::Udp => true,
-            Self::Http | Self::Https | Self::Grpc => false,
+            Self::Http | Self::Https | Self::Grpc => true,
+            Self::Tcp | Self::Udp | Self::Tls | Self::Quic => false,
         }
+    }
+}
+
+/// The part of a QUIC connection id by which connections are placed (behaviour/features.md section 2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuicCidHash {
+    /// How many bytes.
+    pub length: CidLength,
+    /// The first of them.
+    pub offset: CidOffset,
+}
+
+impl Default for QuicCidHash {
+    /// 3 bytes behind the first one.
+    fn default() -> Self {
+        Self { length: CidLength::of(3), offset: CidOffset::of(1) }
     }
 }
 
@@ -95,6 +124,8 @@ pub enum Algorithm {
     LeastConnections,
     /// By a consistent hash of the client's address; weights do not count, except that 0 takes no new work.
     SourceIp,
+    /// By a consistent hash of the QUIC connection id; weights as for `SourceIp`. Only QUIC pools.
+    QuicCid,
 }
 
 /// Which addresses members may have.
@@ -192,6 +223,10 @@ pub struct NewPool {
     pub all_down_forward: bool,
     /// See [`Pool::member_tls`].
     pub member_tls: Option<MemberTls>,
+    /// See [`Pool::member_proxy_protocol`].
+    pub member_proxy_protocol: Option<ProxyVersion>,
+    /// See [`Pool::quic_cid_hash`]; none: the default, for QUIC pools.
+    pub quic_cid_hash: Option<QuicCidHash>,
     /// See [`Pool::load_balancer`].
     pub load_balancer: Option<LoadBalancerId>,
     /// The listener whose default pool the new pool becomes; it must have none.
@@ -231,6 +266,10 @@ pub struct PoolPatch {
     pub all_down_forward: Option<bool>,
     /// See [`Pool::member_tls`].
     pub member_tls: Patch<MemberTls>,
+    /// See [`Pool::member_proxy_protocol`].
+    pub member_proxy_protocol: Patch<ProxyVersion>,
+    /// See [`Pool::quic_cid_hash`].
+    pub quic_cid_hash: Option<QuicCidHash>,
     /// See [`Pool::protection`].
     pub protection: ProtectionPatch,
 }

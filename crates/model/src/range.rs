@@ -86,6 +86,10 @@ ranges! {
     RequestRate(u32) "rate" 0..=100_000;
     /// Minutes for which a client keeps its member.
     StickyMinutes(u32) "persistence timeout" 1..=1440;
+    /// How many bytes of a QUIC connection id place a connection.
+    CidLength(u8) "connection id length" 1..=20;
+    /// The first byte of a QUIC connection id that places a connection.
+    CidOffset(u8) "connection id offset" 0..=19;
 }
 
 macro_rules! seconds {

@@ -83,6 +83,7 @@ pub struct Snapshot {
     by_authority: OrdSet<(CertificateId, PoolId)>,
     by_security_policy: OrdSet<(SecurityPolicyId, ListenerId)>,
     by_ip_group: OrdSet<(IpGroupId, ListenerId)>,
+    by_quic_listener: OrdSet<(ListenerId, ListenerId)>,
     log_by_load_balancer: OrdMap<LoadBalancerId, AccessLogId>,
     by_address: OrdMap<IpAddr, LoadBalancerId>,
     by_pool_address: OrdMap<(PoolId, IpAddr, Option<Port>), MemberId>,
@@ -272,6 +273,11 @@ impl Snapshot {
         below(&self.by_ip_group, group, ListenerId::new).filter_map(|id| self.listeners.get(&id))
     }
 
+    /// The HTTPS listeners that tell their clients of a QUIC listener, by id.
+    pub fn listeners_upgrading_to(&self, quic: ListenerId) -> impl Iterator<Item = &Arc<Listener>> {
+        below(&self.by_quic_listener, quic, ListenerId::new).filter_map(|id| self.listeners.get(&id))
+    }
+
     /// The access log of a load balancer.
     pub fn access_log_of(&self, load_balancer: LoadBalancerId) -> Option<&Arc<AccessLog>> {
         self.log_by_load_balancer.get(&load_balancer).and_then(|id| self.access_logs.get(id))
@@ -382,6 +388,7 @@ mod tests {
             subnet: None,
             zone: None,
             admin_up: true,
+            role: None,
             created_at: Timestamp::default(),
             updated_at: Timestamp::default(),
         }
@@ -475,6 +482,7 @@ mod tests {
             zones: Vec::new(),
             l4_flavor: None,
             l7_flavor: None,
+            bits_per_second_max: 0,
             member_subnets: Vec::new(),
             ip_targets: false,
             deletion_protection: false,

@@ -8,8 +8,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Algorithm, HealthMonitor, Listener, ListenerId, Member, Pool, PoolId, Port,
-    health_monitor::{HttpProbe, MonitorType},
+    Algorithm, HealthMonitor, Listener, ListenerId, Member, Pool, PoolId, Port, ProxyVersion,
+    health_monitor::{DatagramProbe, HttpProbe, MonitorType},
     pool::Stickiness,
     range::{ProbeInterval, ProbeThreshold, ProbeTimeout},
 };
@@ -34,6 +34,8 @@ pub struct TargetOverride {
     pub monitor: Option<MonitorOverride>,
     /// The port on every member, for members that have none of their own.
     pub member_port: Option<Port>,
+    /// The PROXY header that members are sent.
+    pub member_proxy_protocol: Option<ProxyVersion>,
 }
 
 /// A listener's own health monitor.
@@ -60,8 +62,12 @@ pub struct ProbeSettings {
     pub fall: ProbeThreshold,
     /// The port to probe; none: the port that traffic uses.
     pub port: Option<Port>,
-    /// What an HTTP probe says and expects.
+    /// What a probe that speaks HTTP says and expects. Of gRPC probes, [`HttpProbe::path`] is the method that is called, `/` standing
+    /// for `/grpc.health.v1.Health/Check`; of TLS probes, [`HttpProbe::host`] is the name that is asked for.
     pub http: HttpProbe,
+    /// What a UDP probe sends and expects; none: anything, and silence is a good answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub datagram: Option<DatagramProbe>,
 }
 
 /// A target with its effective settings.
@@ -75,8 +81,10 @@ pub struct Target {
     pub stickiness: Option<Stickiness>,
     /// How members are probed; none: they count as healthy.
     pub probe: Option<ProbeSettings>,
-    /// The port on members that have none of their own; none: the listener's port (any-port pools).
-    pub member_port: Port,
+    /// The port on members that have none of their own; none: the port that the client used, of a listener with ranges of them.
+    pub member_port: Option<Port>,
+    /// The PROXY header that members are sent; none: nothing.
+    pub proxy_protocol: Option<ProxyVersion>,
 }
 
 impl Target {
@@ -92,12 +100,13 @@ impl Target {
                 Some(MonitorOverride::Probe(probe)) => Some(probe.clone()),
                 None => monitor.filter(|monitor| monitor.admin_up).map(|monitor| monitor.probe.clone()),
             },
-            member_port: set.member_port.unwrap_or(listener.port),
+            member_port: set.member_port.or(listener.ports.one()),
+            proxy_protocol: set.member_proxy_protocol.or(pool.member_proxy_protocol),
         }
     }
 
-    /// The port on which a member gets this target's traffic.
-    pub fn port_of(&self, member: &Member) -> Port {
-        member.port.unwrap_or(self.member_port)
+    /// The port on which a member gets this target's traffic; none: the port that the client used.
+    pub fn port_of(&self, member: &Member) -> Option<Port> {
+        member.port.or(self.member_port)
     }
 }

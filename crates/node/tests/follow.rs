@@ -100,7 +100,7 @@ fn site(vip: SocketAddr, member: SocketAddr) -> Vec<Object> {
         of.port = Some(Port::of(member.port()));
     });
     objects.listener(1, 1, Some(1), |listener| {
-        listener.port = Port::of(vip.port());
+        listener.ports = Port::of(vip.port()).into();
         listener.service = Service::Tcp;
     });
     objects.snapshot.objects().collect()

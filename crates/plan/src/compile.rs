@@ -75,6 +75,7 @@ fn directly_concerned(old: &Snapshot, new: &Snapshot) -> BTreeSet<ListenerId> {
     each_changed(old.listeners(), new.listeners(), |listener| {
         listeners.insert(listener.id);
         listeners.extend(new.policies_redirecting_to(listener.id).map(|policy| policy.listener));
+        listeners.extend(new.listeners_upgrading_to(listener.id).map(|listener| listener.id));
     });
     each_changed(old.load_balancers(), new.load_balancers(), |load_balancer| {
         listeners.extend(new.listeners_of(load_balancer.id).map(|listener| listener.id));
@@ -159,6 +160,9 @@ mod tests {
             listener.service = Service::Https(https.into());
             listener.access = Some(objects::access(AccessMode::White, &[1]));
         });
+        objects.listener(5, 3, None, |listener| listener.service = objects::quic(6));
+        objects.load_balancer(3, |_| ());
+        objects.listener(6, 3, None, |listener| listener.service = objects::https_upgrading_to(5, true));
         objects.access_log(1, 1, "topic");
         type Change = fn(&mut Objects);
         for (why, change, expect) in [
@@ -183,7 +187,7 @@ mod tests {
             ("a rule", |o| o.rule(1, 1, RuleSubject::Path, Compare::Prefix, "/b"), &[3]),
             ("a rule that is gone", |o| o.remove_rule(1), &[3]),
             ("a rule of no policy", |o| o.rule(9, 9, RuleSubject::Path, Compare::Prefix, "/b"), &[]),
-            ("a certificate", |o| o.certificate(1, "b.example.com", |_| ()), &[4]),
+            ("a certificate", |o| o.certificate(1, "b.example.com", |_| ()), &[4, 6]),
             ("one by name", |o| o.certificate(2, "b.example.com", |_| ()), &[4]),
             ("an authority", |o| o.certificate(3, "b.example.com", |_| ()), &[4]),
             ("a certificate that nobody shows", |o| o.certificate(4, "b.example.com", |_| ()), &[]),
@@ -191,6 +195,12 @@ mod tests {
             ("a security policy", |o| o.security_policy(1, TlsVersion::V11, "AES128-SHA"), &[4]),
             ("an IP group", |o| o.ip_group(1, &["::/0"]), &[4]),
             ("an IP group that nobody names", |o| o.ip_group(2, &["::/0"]), &[]),
+            (
+                "a QUIC listener, and who tells of it",
+                |o| o.listener(5, 2, None, |l| l.admin_up = false),
+                &[5, 6],
+            ),
+            ("a listener that moved off it", |o| o.listener(6, 3, None, |_| ()), &[6]),
             ("an access log", |o| o.access_log(1, 1, "other"), &[1, 2]),
             ("an access log that moved", |o| o.access_log(1, 2, "topic"), &[1, 2, 3, 4]),
             ("an access log that is gone", |o| o.remove_access_log(1), &[1, 2]),

@@ -31,6 +31,9 @@ pub struct HttpPlan {
     /// [`HttpPlan::insert_headers`] switches on, X-Forwarded-Proto, X-Forwarded-Port and X-Forwarded-ELB-ID. The others depend
     /// on the request or its connection.
     pub fixed_headers: String,
+    /// The value of `Alt-Svc` that answers get, in place of the members' own: where HTTP/3 is spoken. None: answers get none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alt_svc: Option<String>,
 }
 
 /// What clients speak.
@@ -65,6 +68,7 @@ impl HttpPlan {
             desync: http.desync,
             insert_headers: http.insert_headers.clone(),
             fixed_headers: fixed_headers(listener, scheme, &http.insert_headers),
+            alt_svc: None,
         }
     }
 
@@ -88,6 +92,7 @@ impl HttpPlan {
             desync: DesyncMode::default(),
             insert_headers,
             fixed_headers: String::new(),
+            alt_svc: None,
         }
     }
 }
@@ -95,7 +100,7 @@ impl HttpPlan {
 /// Names and values: behaviour/features.md section 5.
 fn fixed_headers(listener: &Listener, scheme: Scheme, insert: &InsertHeaders) -> String {
     let proto = insert.forwarded_proto.then(|| format!("X-Forwarded-Proto: {}\r\n", scheme.as_str()));
-    let port = insert.forwarded_port.then(|| format!("X-Forwarded-Port: {}\r\n", listener.port));
+    let port = insert.forwarded_port.then(|| format!("X-Forwarded-Port: {}\r\n", listener.ports));
     let id = insert.elb_id.then(|| format!("X-Forwarded-ELB-ID: {}\r\n", listener.load_balancer));
     [proto, port, id].into_iter().flatten().collect()
 }

@@ -3,18 +3,22 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
+    ops::RangeInclusive,
     sync::Arc,
     time::Duration,
 };
 
 use model::{
-    Action, Compare, Listener, ListenerId, LoadBalancerId, Policy, PoolId, ProjectId, QuotaKey, RuleSubject,
-    Snapshot, listener::Service,
+    Action, Compare, Listener, ListenerId, LoadBalancer, LoadBalancerId, Policy, PoolId, ProjectId,
+    ProxyAccept, QuotaKey, RuleSubject, Snapshot, Transport,
+    listener::{HttpService, Service, TlsService},
 };
 use serde::Serialize;
 
 use crate::{
-    AccessLogPlan, AclPlan, ActionPlan, HttpPlan, PolicyPlan, Router, Scheme, TargetPlan, TlsPlan,
+    AccessLogPlan, AclPlan, ActionPlan, HttpPlan, ListenerLimits, PolicyPlan, Router, Scheme, TargetPlan,
+    TlsPlan,
+    limits::is_default,
     router::{Order, Routed},
     target::Tables,
     tls::Certificates,
@@ -29,7 +33,7 @@ pub struct ListenerPlan {
     pub load_balancer: LoadBalancerId,
     /// The project that owns it.
     pub project: ProjectId,
-    /// Where it listens: its port on each VIP of its load balancer. Never empty.
+    /// Where it listens: its ports on each VIP of its load balancer; an endpoint for each range of ports. Never empty.
     pub endpoints: Vec<Endpoint>,
     /// What is spoken there.
     pub service: ServicePlan,
@@ -55,9 +59,6 @@ pub struct ListenerPlan {
     /// What of it cannot be carried out, in words for its owner: certificates that cannot be read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<String>,
-    /// Whether members are told of the client by the PROXY protocol, version 2, before anything else.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub proxy_protocol: bool,
     /// Where requests are written down; none: nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub access_log: Option<Arc<AccessLogPlan>>,
@@ -65,6 +66,12 @@ pub struct ListenerPlan {
     pub idle_timeout: Duration,
     /// How long a connection to a member may take to be made.
     pub connect_timeout: Duration,
+    /// What it may take at most.
+    #[serde(skip_serializing_if = "is_default")]
+    pub limits: ListenerLimits,
+    /// Whether those who connect begin with PROXY headers, and who; none: nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_accept: Option<ProxyAccept>,
 }
 
 /// What the listeners of one compilation share.
@@ -87,33 +94,32 @@ impl ListenerPlan {
         if !listener.admin_up || !load_balancer.admin_up {
             return None;
         }
-        let port = listener.port.value();
-        let endpoints: Vec<Endpoint> =
-            load_balancer.vips().map(|vip| Endpoint { address: SocketAddr::new(vip, port) }).collect();
+        let endpoints = endpoints(listener, load_balancer);
         if endpoints.is_empty() {
             return None;
         }
-        let (service, tls, mut faults) = match &listener.service {
-            Service::Tcp => (ServicePlan::Tcp, None, Vec::new()),
-            Service::Udp => (ServicePlan::Udp, None, Vec::new()),
-            Service::Tls(offload) => {
-                let tls_before = before.and_then(|before| before.tls.as_ref());
-                let certificates = &mut shared.certificates;
-                let (tls, faults) = TlsPlan::compile(snapshot, None, &offload.tls, tls_before, certificates);
-                (ServicePlan::Tcp, Some(tls), faults)
-            }
-            Service::Http(http) => {
-                (ServicePlan::Http(HttpPlan::compile(listener, http, Scheme::Http)), None, Vec::new())
-            }
+        let tls_before = before.and_then(|before| before.tls.as_ref());
+        let mut compile_tls = |tls: &TlsService, http: Option<&HttpService>| {
+            TlsPlan::compile(snapshot, http, tls, tls_before, &mut shared.certificates)
+        };
+        let (service, secured) = match &listener.service {
+            Service::Tcp => (ServicePlan::Tcp, None),
+            Service::Udp => (ServicePlan::Udp, None),
+            Service::Tls(tls) => (ServicePlan::Tls, Some(compile_tls(tls, None))),
+            Service::Http(http) => (ServicePlan::Http(HttpPlan::compile(listener, http, Scheme::Http)), None),
             Service::Https(https) => {
-                let tls_before = before.and_then(|before| before.tls.as_ref());
-                let certificates = &mut shared.certificates;
-                let (tls, faults) =
-                    TlsPlan::compile(snapshot, Some(&https.http), &https.tls, tls_before, certificates);
-                let http = HttpPlan::compile(listener, &https.http, Scheme::Https);
-                (ServicePlan::Http(http), Some(tls), faults)
+                let http = HttpPlan {
+                    alt_svc: alt_svc(snapshot, listener),
+                    ..HttpPlan::compile(listener, &https.http, Scheme::Https)
+                };
+                (ServicePlan::Http(http), Some(compile_tls(&https.tls, Some(&https.http))))
+            }
+            Service::Quic(quic) => {
+                let http = HttpPlan::compile(listener, &quic.http, Scheme::Https);
+                (ServicePlan::Quic(http), Some(compile_tls(&quic.tls, None)))
             }
         };
+        let (tls, mut faults) = secured.map_or((None, Vec::new()), |(tls, faults)| (Some(tls), faults));
         let applied = applied(snapshot, listener);
         let mut targets = Targets { snapshot, listener, before, shared };
         let default_target = listener.default_pool.and_then(|pool| targets.target(pool, None));
@@ -138,13 +144,22 @@ impl ListenerPlan {
             targets,
             default_target,
             faults,
-            proxy_protocol: matches!(&listener.service, Service::Tls(offload) if offload.proxy_protocol),
             access_log: log
                 .map(|log| AccessLogPlan::compile(log, before.and_then(|before| before.access_log.as_ref()))),
             idle_timeout: listener.idle_timeout.duration(),
             connect_timeout: listener.connect_timeout.duration(),
+            limits: ListenerLimits::compile(listener, load_balancer),
+            proxy_accept: listener.proxy_accept.clone(),
         };
         Some(same_or_new(before, plan))
+    }
+
+    /// The HTTP settings, of a listener that has them.
+    pub fn http(&self) -> Option<&HttpPlan> {
+        match &self.service {
+            ServicePlan::Http(http) | ServicePlan::Quic(http) => Some(http),
+            ServicePlan::Tcp | ServicePlan::Udp | ServicePlan::Tls => None,
+        }
     }
 
     /// A listener made by hand, for tests and benches of the data plane: on one address, with one target or none.
@@ -159,7 +174,7 @@ impl ListenerPlan {
             id,
             load_balancer: LoadBalancerId::new(id.uuid()),
             project: ProjectId::new(id.uuid()),
-            endpoints: vec![Endpoint { address }],
+            endpoints: vec![Endpoint { transport: service.transport(), ..Endpoint::tcp(address) }],
             service,
             tls: None,
             acl: None,
@@ -168,10 +183,11 @@ impl ListenerPlan {
             targets: Vec::new(),
             default_target: default_target.map(Arc::new),
             faults: Vec::new(),
-            proxy_protocol: false,
             access_log: None,
             idle_timeout: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(5),
+            limits: ListenerLimits::default(),
+            proxy_accept: None,
         }
     }
 }
@@ -263,21 +279,85 @@ pub(crate) fn same_or_new<T: PartialEq>(before: Option<&Arc<T>>, new: T) -> Arc<
     }
 }
 
-/// A socket that a listener wants.
+/// A range of ports of an address, where a listener listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Endpoint {
-    /// Address and port; the transport is UDP for [`ServicePlan::Udp`], else TCP.
+    /// What carries it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub transport: Transport,
+    /// The address, and the port; of a range the first one.
     pub address: SocketAddr,
+    /// The last port of a range; none: it is one port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_port: Option<u16>,
 }
+
+impl Endpoint {
+    /// One port of TCP.
+    pub const fn tcp(address: SocketAddr) -> Self {
+        Self { transport: Transport::Tcp, address, last_port: None }
+    }
+
+    /// Its ports.
+    pub fn ports(&self) -> RangeInclusive<u16> {
+        self.address.port()..=self.last_port.unwrap_or(self.address.port())
+    }
+
+    /// Its sockets' addresses: one for each port.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        let ip = self.address.ip();
+        self.ports().map(move |port| SocketAddr::new(ip, port))
+    }
+}
+
+fn endpoints(listener: &Listener, load_balancer: &LoadBalancer) -> Vec<Endpoint> {
+    let transport = listener.protocol().transport();
+    let on = |vip| {
+        listener.ports.ranges().map(move |range| {
+            let (first, last) = (range.first().value(), range.last().value());
+            let address = SocketAddr::new(vip, first);
+            Endpoint { transport, address, last_port: (last > first).then_some(last) }
+        })
+    };
+    load_balancer.vips().flat_map(on).collect()
+}
+
+/// What the answers of an HTTPS listener say of its QUIC listener (RFC 7838 section 3); none: it has none that is at work.
+fn alt_svc(snapshot: &Snapshot, listener: &Listener) -> Option<String> {
+    let upgrade = listener.quic_upgrade().filter(|upgrade| upgrade.enabled)?;
+    let quic = snapshot.listener(upgrade.listener)?;
+    // Only the port is said, so it must be the same host.
+    let serves = quic.load_balancer == listener.load_balancer
+        && quic.admin_up
+        && matches!(quic.service, Service::Quic(_));
+    serves.then(|| format!("h3=\":{}\"; ma={ALT_SVC_SECONDS}", quic.ports.first()))
+}
+
+/// For how long clients may remember it: a day, the default of RFC 7838 section 3.1, said in words because caches differ.
+const ALT_SVC_SECONDS: u32 = 86_400;
 
 /// What is spoken on a listener.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ServicePlan {
-    /// Bytes, relayed as they are; over TLS where [`ListenerPlan::tls`] is there.
+    /// Bytes, relayed as they are.
     Tcp,
-    /// Datagrams, relayed as they are.
+    /// Datagrams, relayed as they are. To a target of [`model::PoolProtocol::Quic`] they are placed by connection id.
     Udp,
+    /// Bytes; the clients' TLS ends here. [`ListenerPlan::tls`] is there.
+    Tls,
     /// HTTP, over TLS where [`ListenerPlan::tls`] is there.
     Http(HttpPlan),
+    /// HTTP/3. [`ListenerPlan::tls`] is there; of it the versions and suites do not count, as QUIC has TLS 1.3 alone.
+    Quic(HttpPlan),
+}
+
+impl ServicePlan {
+    /// What carries it.
+    pub const fn transport(&self) -> Transport {
+        match self {
+            Self::Tcp | Self::Tls | Self::Http(_) => Transport::Tcp,
+            Self::Udp | Self::Quic(_) => Transport::Udp,
+        }
+    }
 }

@@ -264,7 +264,7 @@ fn rewrite_plan(rewrite: &Rewrite, captures: bool) -> RewritePlan {
 }
 
 fn listener_redirect(snapshot: &Snapshot, listener: ListenerId) -> Option<ListenerRedirectPlan> {
-    snapshot.listener(listener).map(|listener| ListenerRedirectPlan { port: listener.port.value() })
+    snapshot.listener(listener).map(|listener| ListenerRedirectPlan { port: listener.ports.first().value() })
 }
 
 fn url_redirect(redirect: &UrlRedirect, captures: bool) -> UrlRedirectPlan {

@@ -2,16 +2,16 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
-use balance::{MEMBERS_MAX, Maglev, member_key};
+use balance::{DrainRules, MEMBERS_MAX, Maglev, Standby, drain::Traffic, member_key};
 use model::{
-    Algorithm, Listener, Member, MemberId, Name, Pool, PoolId, PoolProtocol, Port, SlowStartDuration,
-    Snapshot, Target, TargetId, Weight,
+    Algorithm, Listener, ListenerProtocol, Member, MemberId, MemberRole, Name, Pool, PoolId, PoolProtocol,
+    Port, ProxyVersion, QuicCidHash, SlowStartDuration, Snapshot, Target, TargetId, Weight,
     pool::{Drain, Stickiness},
     target::ProbeSettings,
 };
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use crate::{MemberTlsPlan, listener::same_or_new};
+use crate::{MemberTlsPlan, limits::is_default, listener::same_or_new};
 
 /// One (listener, pool) pair, compiled. Members are named by their index here; an index means nothing outside its plan.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -37,12 +37,21 @@ pub struct TargetPlan {
     pub probe: Option<ProbeSettings>,
     /// With no healthy member, use all.
     pub all_down_forward: bool,
-    /// Deregistration delay; none: nothing was said.
+    /// Deregistration delay; none: nothing was said. What follows from it says [`TargetPlan::drain_rules`].
     pub drain: Option<Drain>,
     /// Over how long a new member's share grows to its weight; none: it has it at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slow_start: Option<SlowStartDuration>,
-    /// The lookup table of [`Algorithm::SourceIp`].
+    /// Of an active/standby pool, who serves and who waits; none: algorithm and weights decide. With it, they do not count.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "indices")]
+    pub standby: Option<Standby>,
+    /// The PROXY header that members are sent in front of what a client says; none: nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyVersion>,
+    /// The part of a connection id that places a connection; of [`Algorithm::QuicCid`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quic_cid_hash: Option<QuicCidHash>,
+    /// The lookup table of [`Algorithm::SourceIp`] and [`Algorithm::QuicCid`].
     #[serde(skip)]
     pub maglev: Option<Arc<Maglev>>,
 }
@@ -52,12 +61,16 @@ pub struct TargetPlan {
 pub struct MemberPlan {
     /// Which member.
     pub id: MemberId,
-    /// Where it is reached.
+    /// Where it is reached. Port 0: on the port that the client used, which is one of a range; see [`MemberPlan::address_for`].
     pub address: SocketAddr,
     /// Where it is probed.
     pub probe_address: SocketAddr,
     /// Its share of new work; 0 takes none.
     pub weight: Weight,
+    /// Whether it should see the client's address as the source of what it gets. Only at TCP and UDP listeners, and never for bare
+    /// addresses (behaviour/features.md section 4). Whether a node may do so is the node's to know.
+    #[serde(skip_serializing_if = "is_default")]
+    pub transparent: bool,
 }
 
 impl TargetPlan {
@@ -75,17 +88,32 @@ impl TargetPlan {
         let target = Target::of(listener, pool, snapshot.monitor_of(pool.id).map(|monitor| &**monitor));
         // Members of an any-port pool get the port that the client used, even if one was given a port before the pool became
         // one (behaviour/features.md section 2).
-        let port_of = |member: &Member| if pool.any_port { listener.port } else { target.port_of(member) };
-        let probe_port = target.probe.as_ref().and_then(|probe| probe.port);
-        let members: Vec<MemberPlan> = snapshot
+        let port_of =
+            |member: &Member| if pool.any_port { listener.ports.one() } else { target.port_of(member) };
+        let transparent = listener.transparent_client_ip
+            && matches!(listener.protocol(), ListenerProtocol::Tcp | ListenerProtocol::Udp);
+        // Where the client's port counts, a port to probe is said; a store that somebody changed by hand may lack it.
+        let probe_port = target.probe.as_ref().and_then(|probe| probe.port).unwrap_or(listener.ports.first());
+        let probe_says = target.probe.as_ref().is_some_and(|probe| probe.port.is_some());
+        let (members, roles): (Vec<MemberPlan>, Vec<Option<MemberRole>>) = snapshot
             .members_of(pool.id)
             .filter(|member| member.admin_up)
             .take(MEMBERS_MAX)
-            .map(|member| MemberPlan::compile(member, port_of(member), probe_port))
-            .collect();
+            .map(|member| {
+                let port = port_of(member);
+                let probed = port.filter(|_| !probe_says).unwrap_or(probe_port);
+                (MemberPlan::compile(member, port, probed, transparent), member.role)
+            })
+            .unzip();
+        let standby = pool.standby.then(|| standby(&roles)).flatten();
         let maglev = match target.algorithm {
-            Algorithm::SourceIp => Some(tables.table(pool.id, &members, before)),
-            Algorithm::RoundRobin | Algorithm::LeastConnections => None,
+            Algorithm::SourceIp | Algorithm::QuicCid if standby.is_none() => {
+                Some(tables.table(pool.id, &members, before))
+            }
+            Algorithm::SourceIp
+            | Algorithm::QuicCid
+            | Algorithm::RoundRobin
+            | Algorithm::LeastConnections => None,
         };
         let grows = matches!(target.algorithm, Algorithm::RoundRobin | Algorithm::LeastConnections);
         let tls_before = before.and_then(|before| before.member_tls.as_ref());
@@ -98,12 +126,20 @@ impl TargetPlan {
                 .as_ref()
                 .map(|member_tls| MemberTlsPlan::compile(snapshot, member_tls, tls_before)),
             algorithm: target.algorithm,
-            stickiness: target.stickiness.filter(|wanted| adds(target.algorithm, pool.protocol, wanted)),
+            stickiness: target
+                .stickiness
+                .filter(|wanted| standby.is_none() && adds(target.algorithm, pool.protocol, wanted)),
             members,
             probe: target.probe,
             all_down_forward: pool.all_down_forward,
             drain: pool.drain,
-            slow_start: pool.slow_start.filter(|slow| slow.enabled && grows).map(|slow| slow.duration),
+            slow_start: pool
+                .slow_start
+                .filter(|slow| slow.enabled && grows && standby.is_none())
+                .map(|slow| slow.duration),
+            standby,
+            proxy_protocol: target.proxy_protocol,
+            quic_cid_hash: pool.quic_cid_hash.filter(|_| target.algorithm == Algorithm::QuicCid),
             maglev,
         };
         Some(same_or_new(before, plan))
@@ -113,11 +149,37 @@ impl TargetPlan {
 /// Whether stickiness says more than the algorithm: the hash of the address keeps clients with their members by itself, and without
 /// looking at weights (behaviour/features.md section 6).
 fn adds(algorithm: Algorithm, protocol: PoolProtocol, stickiness: &Stickiness) -> bool {
-    let by_address = protocol.is_layer4() || matches!(stickiness, Stickiness::SourceIp { .. });
+    let by_address = !protocol.is_layer7() || matches!(stickiness, Stickiness::SourceIp { .. });
     !(algorithm == Algorithm::SourceIp && by_address)
 }
 
+/// Who serves and who waits. A slave without a master serves: the master may be switched off.
+fn standby(roles: &[Option<MemberRole>]) -> Option<Standby> {
+    let of =
+        |wanted| roles.iter().position(|role| *role == Some(wanted)).and_then(|at| u16::try_from(at).ok());
+    match (of(MemberRole::Master), of(MemberRole::Slave)) {
+        (Some(master), slave) => Some(Standby { master, slave }),
+        (None, Some(slave)) => Some(Standby { master: slave, slave: None }),
+        (None, None) => None,
+    }
+}
+
+/// The master's index, and the slave's if there is one.
+fn indices<S: Serializer>(standby: &Option<Standby>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(standby.iter().flat_map(|standby| [Some(standby.master), standby.slave]).flatten())
+}
+
 impl TargetPlan {
+    /// What becomes of the work of a member that gets no more.
+    pub fn drain_rules(&self) -> DrainRules {
+        let traffic = match self.protocol {
+            PoolProtocol::Tcp | PoolProtocol::Tls => Traffic::Streams,
+            PoolProtocol::Udp | PoolProtocol::Quic => Traffic::Datagrams,
+            PoolProtocol::Http | PoolProtocol::Https | PoolProtocol::Grpc => Traffic::Requests,
+        };
+        DrainRules { traffic, delay: self.drain.filter(|drain| drain.enabled).map(|drain| drain.timeout) }
+    }
+
     /// A target made by hand, for tests and benches of the data plane: round robin over members that are not probed.
     #[doc(hidden)]
     pub fn by_hand(id: TargetId, protocol: PoolProtocol, members: Vec<MemberPlan>) -> Self {
@@ -133,19 +195,38 @@ impl TargetPlan {
             all_down_forward: false,
             drain: None,
             slow_start: None,
+            standby: None,
+            proxy_protocol: None,
+            quic_cid_hash: None,
             maglev: None,
         }
     }
 }
 
 impl MemberPlan {
-    fn compile(member: &Member, port: Port, probe_port: Option<Port>) -> Self {
-        let at = |port: Port| SocketAddr::new(member.address, port.value());
+    fn compile(member: &Member, port: Option<Port>, probe_port: Port, transparent: bool) -> Self {
+        let at = |port| SocketAddr::new(member.address, port);
         Self {
             id: member.id,
-            address: at(port),
-            probe_address: at(probe_port.unwrap_or(port)),
+            address: at(port.map_or(0, Port::value)),
+            probe_address: at(probe_port.value()),
             weight: member.weight,
+            transparent: transparent && member.subnet.is_some(),
+        }
+    }
+
+    /// A member made by hand, for tests and benches of the data plane: of weight 1, probed where it is reached.
+    #[doc(hidden)]
+    pub fn by_hand(id: MemberId, address: SocketAddr) -> Self {
+        Self { id, address, probe_address: address, weight: Weight::of(1), transparent: false }
+    }
+
+    /// Where it is reached by a client that came to this port.
+    #[inline]
+    pub fn address_for(&self, client_port: u16) -> SocketAddr {
+        match self.address.port() {
+            0 => SocketAddr::new(self.address.ip(), client_port),
+            _ => self.address,
         }
     }
 

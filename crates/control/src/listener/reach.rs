@@ -4,7 +4,8 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use model::{
     Listener, ListenerId, ListenerProtocol, LoadBalancer, Member, Pool, PoolId, PoolProtocol, QuotaKey,
-    listener::Service, pool::PoolKind,
+    listener::Service,
+    pool::{IpVersion, PoolKind},
 };
 
 use crate::{Error, command::Draft, relations};
@@ -30,10 +31,13 @@ pub(crate) fn check_pool(
     let pool = draft.pool(id)?;
     let protocol = user.service.protocol();
     let pairs: &[PoolProtocol] = match protocol {
-        ListenerProtocol::Tcp | ListenerProtocol::Tls => &[PoolProtocol::Tcp],
-        ListenerProtocol::Udp => &[PoolProtocol::Udp],
+        ListenerProtocol::Tcp => &[PoolProtocol::Tcp],
+        ListenerProtocol::Udp => &[PoolProtocol::Udp, PoolProtocol::Quic],
+        ListenerProtocol::Tls => &[PoolProtocol::Tls, PoolProtocol::Tcp],
         ListenerProtocol::Http => &[PoolProtocol::Http],
-        ListenerProtocol::Https => &[PoolProtocol::Http, PoolProtocol::Https, PoolProtocol::Grpc],
+        ListenerProtocol::Https | ListenerProtocol::Quic => {
+            &[PoolProtocol::Http, PoolProtocol::Https, PoolProtocol::Grpc]
+        }
     };
     if !pairs.contains(&pool.protocol) {
         return Err(Error::invalid(
@@ -41,7 +45,19 @@ pub(crate) fn check_pool(
             format!("a {protocol:?} listener needs a pool of {pairs:?}; pool {id} is {:?}", pool.protocol),
         ));
     }
-    let http2 = matches!(user.service, Service::Https(https) if https.http.http2);
+    if (protocol, pool.protocol, pool.ip_version)
+        == (ListenerProtocol::Tls, PoolProtocol::Tcp, IpVersion::Dualstack)
+    {
+        return Err(Error::invalid(
+            field,
+            format!("pool {id} takes members of IPv6, too; a TLS listener needs a TCP pool of ip_version v4"),
+        ));
+    }
+    let http2 = match user.service {
+        Service::Https(https) => https.http.http2,
+        Service::Quic(_) => true,
+        Service::Tcp | Service::Udp | Service::Tls(_) | Service::Http(_) => false,
+    };
     if pool.protocol == PoolProtocol::Grpc && !http2 {
         return Err(Error::invalid(
             field,

@@ -1,7 +1,7 @@
 //! The rules of listeners, row by row.
 
 use model::{
-    Description, ExchangeTimeout, IdleTimeout, MemberPatch, NewPool,
+    Description, ExchangeTimeout, IdleTimeout, MemberPatch, NewPool, Port, Transport,
     listener::InsertHeadersPatch,
     load_balancer::{Protection, ProtectionPatch},
     pool::PoolKind,
@@ -55,7 +55,9 @@ fn a_port_is_one_listeners_per_load_balancer_whatever_it_speaks() {
     let first = world.listener(lb.id, 80);
     let twin = NewListener { service: http(), ..new_listener(lb.id, 80) };
     match world.run(|draft| create(draft, twin)) {
-        Err(Error::PortTaken { port, holder }) => assert_eq!((port, holder), (Port::of(80), first.id)),
+        Err(Error::PortTaken { port, transport, holder }) => {
+            assert_eq!((port, transport, holder), (Port::of(80), Transport::Tcp, first.id));
+        }
         other => panic!("{other:?}"),
     }
     world.listener(lb.id, 81);
@@ -101,8 +103,9 @@ fn a_default_pool_must_fit() {
             });
             let new = NewListener { service, default_pool: Some(pool.id), ..new_listener(lb.id, 80) };
             assert_eq!(world.blame(|draft| create(draft, new.clone())), expect, "{why}, at creation");
-            let later = world
-                .run(|draft| create(draft, NewListener { default_pool: None, port: Port::of(81), ..new }));
+            let later = world.run(|draft| {
+                create(draft, NewListener { default_pool: None, ports: Port::of(81).into(), ..new })
+            });
             let id = later.unwrap().id;
             let patch = ListenerPatch { default_pool: Patch::Set(pool.id), ..Default::default() };
             assert_eq!(world.blame(|draft| update(draft, id, patch)), expect, "{why}, later");

@@ -9,6 +9,7 @@ use super::{action, create, remove, unprotected, update};
 use crate::{
     Control, Error,
     command::{Draft, command},
+    pool::ordinary,
 };
 
 /// What became of a member that was to be created.
@@ -75,7 +76,7 @@ pub(crate) fn create_batch(
     new: &[NewMember],
 ) -> Result<Vec<(Arc<Member>, BatchCreated)>, Error> {
     check_batch("members", new.len())?;
-    let any_port = draft.pool(pool)?.any_port;
+    let any_port = ordinary(draft, pool)?.any_port;
     let mut made = Vec::with_capacity(new.len());
     for wanted in new {
         let port = if any_port { None } else { wanted.port };

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use model::{
-    Listener, ListenerProtocol,
+    Listener,
     policy::{Cors, Extras, HeaderEdits, InsertedValue, RateLimit, SystemValue},
 };
 
@@ -64,7 +64,7 @@ pub(super) fn check_headers(
                 }
             }
             InsertedValue::System(value) => {
-                if needs_tls(*value) && listener.protocol() != ListenerProtocol::Https {
+                if needs_tls(*value) && listener.tls().is_none() {
                     return invalid(format!("only HTTPS listeners know {value:?} for {}", header.name));
                 }
             }

@@ -37,12 +37,12 @@ pub(super) fn check_redirect(listener: &Listener, redirect: &UrlRedirect) -> Res
 fn check_no_loop(listener: &Listener, redirect: &UrlRedirect, port: Option<Port>) -> Result<(), Error> {
     let own = match listener.protocol() {
         ListenerProtocol::Http => "HTTP",
-        ListenerProtocol::Https => "HTTPS",
-        // Policies are of HTTP and HTTPS listeners alone.
+        ListenerProtocol::Https | ListenerProtocol::Quic => "HTTPS",
+        // Policies are of listeners of layer 7 alone.
         ListenerProtocol::Tcp | ListenerProtocol::Udp | ListenerProtocol::Tls => "",
     };
     let same_protocol = redirect.protocol == PROTOCOL || redirect.protocol == own;
-    let same_port = port.is_none_or(|port| port == listener.port);
+    let same_port = port.is_none_or(|port| listener.ports.contains(port));
     if same_protocol && same_port && redirect.host == HOST && redirect.path == PATH {
         return Err(Error::invalid(
             "redirect_url_config",

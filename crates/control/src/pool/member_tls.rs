@@ -7,8 +7,11 @@ use crate::{Error, command::Draft, listener::tls};
 /// Whether the setting belongs to the pool, and its authority is one.
 pub(super) fn check(draft: &Draft<'_>, pool: &Pool) -> Result<(), Error> {
     let Some(member_tls) = &pool.member_tls else { return Ok(()) };
-    if pool.protocol != PoolProtocol::Https {
-        return Err(Error::invalid("member_tls", "only members of HTTPS pools have certificates to verify"));
+    if !matches!(pool.protocol, PoolProtocol::Https | PoolProtocol::Tls) {
+        return Err(Error::invalid(
+            "member_tls",
+            "only members of HTTPS and TLS pools have certificates to verify",
+        ));
     }
     tls::of_kind(draft, member_tls.authority, CertificateKind::ClientCa, "member_tls").map(drop)
 }

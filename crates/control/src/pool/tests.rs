@@ -1,7 +1,7 @@
 //! The rules of pools, row by row.
 
 use model::{
-    Algorithm, CertificateId, ListenerId, LoadBalancerId, MemberTls, NetworkId, NewListener,
+    Algorithm, CertificateId, DrainTimeout, ListenerId, LoadBalancerId, MemberTls, NetworkId, NewListener,
     SlowStartDuration,
     load_balancer::Protection,
     pool::{Drain, IpVersion, SlowStart},
@@ -400,4 +400,86 @@ fn pools_count_towards_their_quota() {
     world.pool(lb);
     let new = NewPool { load_balancer: Some(lb), ..new_pool() };
     assert_eq!(world.code(|draft| create(draft, new)), "quota_exceeded");
+}
+
+#[test]
+fn what_a_pool_may_have_goes_by_what_its_members_speak() {
+    use PoolProtocol::{Grpc, Http, Https, Quic, Tcp, Tls, Udp};
+    let sticky = || Some(Stickiness::SourceIp { minutes: minutes(1) });
+    type Adjust = fn(&mut NewPool);
+    for (why, adjust, fit, blame) in [
+        (
+            "the client's port",
+            (|new| new.any_port = true) as Adjust,
+            &[Tcp, Udp, Quic][..],
+            "any_port_enable",
+        ),
+        ("a slow start", |new| new.slow_start = Some(SLOW_START), &[Http, Https, Grpc], "slow_start"),
+        ("connection ids", |new| new.algorithm = Algorithm::QuicCid, &[Quic], "lb_algorithm"),
+        (
+            "a part of them",
+            |new| new.quic_cid_hash = Some(Default::default()),
+            &[Quic],
+            "quic_cid_hash_strategy",
+        ),
+        (
+            "PROXY headers",
+            |new| new.member_proxy_protocol = Some(model::ProxyVersion::V1),
+            &[Tcp, Tls],
+            "member_proxy_protocol",
+        ),
+        (
+            "stickiness by address",
+            |new| new.stickiness = Some(Stickiness::SourceIp { minutes: StickyMinutes::of(60) }),
+            &[Tcp, Udp, Tls, Quic],
+            "session_persistence",
+        ),
+        (
+            "no stickiness",
+            |new| new.stickiness = None,
+            &[Tcp, Udp, Tls, Http, Https, Grpc],
+            "session_persistence",
+        ),
+        (
+            "a cookie acts as the address",
+            |new| new.stickiness = Some(cookie()),
+            &[Tcp, Udp, Tls, Quic, Http, Https, Grpc],
+            "",
+        ),
+        (
+            "a delay",
+            |new| new.drain = Some(Drain { enabled: true, timeout: DrainTimeout::of(10) }),
+            &[Tcp, Udp, Tls, Quic, Http, Https, Grpc],
+            "",
+        ),
+    ] {
+        for protocol in [Tcp, Udp, Tls, Quic, Http, Https, Grpc] {
+            let mut world = World::new();
+            let lb = world.load_balancer().id;
+            let mut new = NewPool { load_balancer: Some(lb), protocol, ..new_pool() };
+            new.stickiness = if protocol == Quic { sticky() } else { None };
+            adjust(&mut new);
+            let expect = if fit.contains(&protocol) { "ok" } else { blame };
+            assert_eq!(world.blame(|draft| create(draft, new)), expect, "{why}, {protocol:?}");
+        }
+    }
+}
+
+#[test]
+fn a_quic_pool_keeps_what_it_cannot_be_without() {
+    let mut world = World::new();
+    let lb = world.load_balancer().id;
+    let pool = world.pool_with(|new| {
+        (new.load_balancer, new.protocol) = (Some(lb), PoolProtocol::Quic);
+        new.stickiness = Some(cookie());
+    });
+    assert_eq!(pool.quic_cid_hash, Some(Default::default()), "there is a default");
+    assert_eq!(pool.stickiness, Some(Stickiness::SourceIp { minutes: StickyMinutes::MIN }));
+    let without = PoolPatch { stickiness: Patch::Clear, ..PoolPatch::default() };
+    assert_eq!(world.blame(|draft| update(draft, pool.id, without)), "session_persistence");
+    let hash = model::QuicCidHash { length: model::CidLength::of(8), offset: model::CidOffset::of(0) };
+    let other =
+        PoolPatch { quic_cid_hash: Some(hash), algorithm: Some(Algorithm::QuicCid), ..PoolPatch::default() };
+    let changed = world.run(|draft| update(draft, pool.id, other)).unwrap();
+    assert_eq!((changed.quic_cid_hash, changed.algorithm), (Some(hash), Algorithm::QuicCid));
 }

@@ -6,12 +6,13 @@ use std::{
 };
 
 use model::{
-    Action, CertificateKind, KeyKind, Listener, ListenerProtocol, Policy, Pool, PoolProtocol, QuotaKey,
-    TlsVersion, pool::PoolKind,
+    Action, Algorithm, CertificateKind, KeyKind, Listener, ListenerProtocol, Policy, Pool, PoolProtocol,
+    QuotaKey, TlsVersion,
+    pool::{IpVersion, PoolKind, Stickiness},
 };
 
 use super::World;
-use crate::{access_log, address, listener, member::claim, policy, quota, relations};
+use crate::{access_log, address, health_monitor, listener, member::claim, policy, quota, relations};
 
 impl World {
     /// What holds after every command, whatever it was.
@@ -34,11 +35,9 @@ impl World {
         for listener in self.state.listeners().values() {
             let lb = self.state.load_balancer(listener.load_balancer).unwrap();
             assert_eq!(lb.project, listener.project);
-            claims.insert(
-                listener::port_claim(lb.id, listener.protocol(), listener.port),
-                listener.id.to_string(),
-            );
+            claims.insert(listener::claim(listener), listener.id.to_string());
             self.check_service(listener);
+            self.check_ports(listener);
             for pool in relations::pools_of_listener(&self.state, listener) {
                 let pool = self.state.pool(pool).unwrap();
                 check_pair(listener, pool);
@@ -60,7 +59,21 @@ impl World {
                     (pool.project, CertificateKind::ClientCa),
                     "members are verified by an authority of the project's"
                 );
-                assert_eq!(pool.protocol, PoolProtocol::Https);
+                assert!(matches!(pool.protocol, PoolProtocol::Https | PoolProtocol::Tls));
+            }
+            check_pool(pool);
+            let roles: BTreeSet<_> =
+                self.state.members_of(pool.id).map(|member| member.role.map(|role| role as u8)).collect();
+            match pool.standby {
+                true => {
+                    assert_eq!(
+                        (roles.len(), self.state.member_count(pool.id)),
+                        (2, 2),
+                        "a master and a slave"
+                    );
+                    assert!(!roles.contains(&None) && self.state.monitor_of(pool.id).is_some());
+                }
+                false => assert!(roles.is_subset(&BTreeSet::from([None])), "members of others have no part"),
             }
             let servers = relations::load_balancers_of_pool(&self.state, pool);
             assert!(pool.kind != PoolKind::Any || servers.len() <= 1, "without a type it serves one");
@@ -88,7 +101,8 @@ impl World {
         for monitor in self.state.health_monitors().values() {
             let pool = self.state.pool(monitor.pool).unwrap();
             assert_eq!(pool.project, monitor.project);
-            assert!(!pool.any_port || monitor.probe.port.is_some());
+            health_monitor::check(pool, &monitor.probe).unwrap();
+            assert!(!pool.standby || monitor.admin_up);
             assert_eq!(self.state.monitor_of(pool.id).unwrap().id, monitor.id, "a pool has one monitor");
         }
         for policy in self.state.policies().values() {
@@ -120,6 +134,29 @@ impl World {
             assert!(suites.iter().all(|suite| versions.iter().any(|version| suite.fits(*version))));
         }
         assert_eq!(self.claims, claims, "what is claimed is what there is");
+    }
+
+    /// No port is two listeners', and QUIC is told of where it is.
+    fn check_ports(&self, listener: &Listener) {
+        let transport = listener.protocol().transport();
+        for other in self.state.listeners_of(listener.load_balancer) {
+            if other.id != listener.id && other.protocol().transport() == transport {
+                assert_eq!(listener.ports.shared_with(&other.ports), None, "a port is one listener's");
+            }
+        }
+        if listener.ports.one().is_none() {
+            assert!(listener.http().is_none(), "layer 7 has one port");
+        }
+        if let Some(upgrade) = listener.quic_upgrade() {
+            let quic = self.state.listener(upgrade.listener).unwrap();
+            assert_eq!(quic.load_balancer, listener.load_balancer);
+            assert_eq!(quic.protocol(), ListenerProtocol::Quic);
+        }
+        if listener.protocol() == ListenerProtocol::Quic {
+            for id in listener.tls().unwrap().certificates() {
+                assert_eq!(self.state.certificate(id).unwrap().facts.key, KeyKind::Rsa);
+            }
+        }
     }
 
     /// What the snapshot knows without a look at all policies is what such a look finds.
@@ -202,14 +239,31 @@ impl World {
     }
 }
 
+/// What holds for a pool by itself.
+fn check_pool(pool: &Pool) {
+    let quic = pool.protocol == PoolProtocol::Quic;
+    let by_address = matches!(pool.stickiness, Some(Stickiness::SourceIp { .. }));
+    assert_eq!(pool.quic_cid_hash.is_some(), quic);
+    assert!(quic || pool.algorithm != Algorithm::QuicCid);
+    assert!(!quic || by_address, "QUIC pools stick by address");
+    assert!(pool.stickiness.is_none() || by_address != pool.protocol.is_layer7());
+    assert!(pool.slow_start.is_none() || pool.protocol.is_layer7());
+    assert!(!pool.any_port || !pool.protocol.is_layer7() && pool.protocol != PoolProtocol::Tls);
+    let proxied = matches!(pool.protocol, PoolProtocol::Tcp | PoolProtocol::Tls);
+    assert!(proxied || pool.member_proxy_protocol.is_none());
+}
+
 fn check_pair(listener: &Listener, pool: &Pool) {
+    use PoolProtocol::{Grpc, Http, Https, Quic, Tcp, Tls, Udp};
     let fits = match (listener.protocol(), pool.protocol) {
-        (ListenerProtocol::Tcp | ListenerProtocol::Tls, pool) => pool == PoolProtocol::Tcp,
-        (ListenerProtocol::Udp, pool) => pool == PoolProtocol::Udp,
-        (ListenerProtocol::Http, pool) => pool == PoolProtocol::Http,
-        (ListenerProtocol::Https, PoolProtocol::Http | PoolProtocol::Https) => true,
-        (ListenerProtocol::Https, PoolProtocol::Grpc) => listener.http().unwrap().http2,
-        (ListenerProtocol::Https, PoolProtocol::Tcp | PoolProtocol::Udp) => false,
+        (ListenerProtocol::Tcp, pool) => pool == Tcp,
+        (ListenerProtocol::Udp, pool) => pool == Udp || pool == Quic,
+        (ListenerProtocol::Tls, Tcp) => pool.ip_version == IpVersion::V4,
+        (ListenerProtocol::Tls, pool) => pool == Tls,
+        (ListenerProtocol::Http, pool) => pool == Http,
+        (ListenerProtocol::Https | ListenerProtocol::Quic, Http | Https) => true,
+        (ListenerProtocol::Https | ListenerProtocol::Quic, Grpc) => listener.http().unwrap().http2,
+        (ListenerProtocol::Https | ListenerProtocol::Quic, Tcp | Udp | Tls | Quic) => false,
     };
     assert!(fits, "{:?} does not go to {:?}", listener.protocol(), pool.protocol);
 }

@@ -5,8 +5,11 @@ use std::sync::{Arc, LazyLock};
 use model::{
     Action, Certificate, CertificateId, CertificateKind, Compare, IpEntry, IpGroup, Listener, ListenerId,
     LoadBalancerId, NewCertificate, NewIpGroup, NewListener, NewPolicy, NewRule, NewSecurityPolicy, Policy,
-    Pool, PoolId, PoolProtocol, RuleSubject, Secret, SecurityPolicy, SystemSecurityPolicy,
-    listener::{AccessControl, AccessMode, HttpService, HttpsService, Service, SniMatch, TlsService},
+    Pool, PoolId, PoolProtocol, Port, PortRange, Ports, RuleSubject, Secret, SecurityPolicy,
+    SystemSecurityPolicy,
+    listener::{
+        AccessControl, AccessMode, HttpService, HttpsService, QuicService, Service, SniMatch, TlsService,
+    },
     load_balancer::Protection,
     policy::{Forward, WeightedPool},
 };
@@ -98,7 +101,25 @@ pub(crate) fn https(certificate: CertificateId) -> Service {
         security_policy: None,
         early_data: false,
     };
-    Service::Https(Box::new(HttpsService { http: HttpService { http2: true, ..http }, tls }))
+    Service::Https(Box::new(HttpsService { http: HttpService { http2: true, ..http }, tls, quic: None }))
+}
+
+/// The settings of [`https`] for a TLS listener.
+pub(crate) fn tls(certificate: CertificateId) -> Service {
+    let Service::Https(https) = https(certificate) else { unreachable!("https() is HTTPS") };
+    Service::Tls(Box::new(https.tls))
+}
+
+/// The settings of [`https`] for a QUIC listener.
+pub(crate) fn quic(certificate: CertificateId) -> Service {
+    let Service::Https(https) = https(certificate) else { unreachable!("https() is HTTPS") };
+    Service::Quic(Box::new(QuicService { http: https.http, tls: https.tls }))
+}
+
+/// A listener of port ranges.
+pub(crate) fn ports(ranges: &[(u16, u16)]) -> Ports {
+    let range = |&(first, last): &(u16, u16)| PortRange::new(Port::of(first), Port::of(last)).unwrap();
+    Ports::Ranges(ranges.iter().map(range).collect::<Vec<_>>().try_into().unwrap())
 }
 
 /// HTTP with advanced forwarding.
@@ -179,6 +200,16 @@ impl World {
     /// A server certificate for those domains.
     pub(crate) fn certificate(&mut self, domains: &[&str]) -> Arc<Certificate> {
         self.run(|draft| certificate::create(draft, new_certificate(domains))).unwrap()
+    }
+
+    /// The same with an RSA key.
+    pub(crate) fn rsa_certificate(&mut self, domains: &[&str]) -> Arc<Certificate> {
+        let new = NewCertificate {
+            pem: RSA.pem.clone(),
+            private_key: Some(Secret::new(RSA.key.clone())),
+            ..new_certificate(domains)
+        };
+        self.run(|draft| certificate::create(draft, new)).unwrap()
     }
 
     pub(crate) fn client_ca(&mut self) -> Arc<Certificate> {

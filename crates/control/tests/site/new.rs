@@ -6,8 +6,8 @@ use control::bootstrap::network_id;
 use model::{
     AccessLogPatch, Action, Algorithm, CertificateKind, Compare, IdleTimeout, IpEntry, ListenerId,
     LoadBalancerId, NewAccessLog, NewCertificate, NewHealthMonitor, NewIpGroup, NewListener, NewLoadBalancer,
-    NewMember, NewPolicy, NewPool, NewRule, NewSecurityPolicy, PoolId, PoolProtocol, Port, ProbeInterval,
-    ProbeThreshold, ProbeTimeout, RuleSubject, Secret, TargetOverride, TlsVersion, Weight,
+    NewMember, NewPolicy, NewPool, NewRule, NewSecurityPolicy, NewStandbyPool, PoolId, PoolProtocol, Port,
+    ProbeInterval, ProbeThreshold, ProbeTimeout, RuleSubject, Secret, TargetOverride, TlsVersion, Weight,
     health_monitor::{ExpectedStatuses, HttpProbe, MonitorType, ProbeMethod, ProbePath},
     listener::{HttpService, InsertHeaders, Service},
     load_balancer::{Protection, WafFailure},
@@ -15,6 +15,7 @@ use model::{
     pool::{IpVersion, PoolKind},
     target::ProbeSettings,
 };
+use uuid::Uuid;
 
 use crate::{name, server, subnet};
 
@@ -32,6 +33,7 @@ pub(crate) fn load_balancer() -> NewLoadBalancer {
         zones: vec!["local-1a".to_owned()],
         l4_flavor: None,
         l7_flavor: None,
+        bits_per_second_max: 0,
         member_subnets: Vec::new(),
         ip_targets: false,
         deletion_protection: false,
@@ -50,7 +52,7 @@ pub(crate) fn listener(load_balancer: LoadBalancerId, port: u16) -> NewListener 
         name: name("listener"),
         description: Default::default(),
         admin_up: true,
-        port: Port::of(port),
+        ports: Port::of(port).into(),
         service: Service::Tcp,
         default_pool: None,
         target: TargetOverride::default(),
@@ -59,6 +61,8 @@ pub(crate) fn listener(load_balancer: LoadBalancerId, port: u16) -> NewListener 
         transparent_client_ip: true,
         connections_max: 0,
         connections_per_second_max: 0,
+        bits_per_second_max: 0,
+        proxy_accept: None,
         protection: Protection::None,
         tags: Vec::new(),
     }
@@ -82,6 +86,8 @@ pub(crate) fn pool(load_balancer: LoadBalancerId) -> NewPool {
         drain: None,
         all_down_forward: false,
         member_tls: None,
+        member_proxy_protocol: None,
+        quic_cid_hash: None,
         load_balancer: Some(load_balancer),
         listener: None,
         protection: Protection::None,
@@ -117,9 +123,24 @@ pub(crate) fn health_monitor(pool: PoolId) -> NewHealthMonitor {
         rise: ProbeThreshold::of(3),
         fall: ProbeThreshold::of(3),
         port: None,
+        datagram: None,
         http,
     };
     NewHealthMonitor { pool, name: name("monitor"), admin_up: true, probe }
+}
+
+/// Active/standby, with its members and its monitor.
+pub(crate) fn standby_pool(load_balancer: LoadBalancerId) -> NewStandbyPool {
+    let kind = PoolKind::Instance;
+    let pool = NewPool { kind, network: Some(network_id(&name("default"))), ..pool(load_balancer) };
+    let monitor = health_monitor(PoolId::new(Uuid::nil()));
+    NewStandbyPool {
+        pool,
+        master: member(8),
+        slave: member(9),
+        monitor_name: monitor.name,
+        probe: monitor.probe,
+    }
 }
 
 /// HTTP with advanced forwarding.

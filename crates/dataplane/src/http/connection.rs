@@ -361,16 +361,10 @@ impl Connection {
 
 /// How long a response may take to go on.
 pub(super) fn response_timeout(service: &Service) -> Duration {
-    match &service.plan.service {
-        plan::ServicePlan::Http(http) => http.response_timeout,
-        plan::ServicePlan::Tcp | plan::ServicePlan::Udp => service.plan.idle_timeout,
-    }
+    service.plan.http().map_or(service.plan.idle_timeout, |http| http.response_timeout)
 }
 
 /// How long a request may take to come.
 pub(crate) fn request_timeout(service: &Service) -> Duration {
-    match &service.plan.service {
-        plan::ServicePlan::Http(http) => http.request_timeout,
-        plan::ServicePlan::Tcp | plan::ServicePlan::Udp => service.plan.idle_timeout,
-    }
+    service.plan.http().map_or(service.plan.idle_timeout, |http| http.request_timeout)
 }

@@ -22,7 +22,7 @@ pub(super) enum Verdict {
 pub(super) fn judge(service: &Service, head: &RequestHead<'_>) -> Verdict {
     let Some(class) = head.suspicion() else { return Verdict::Serve };
     service.counters.oddities[class as usize].inc();
-    let plan::ServicePlan::Http(http) = &service.plan.service else { return Verdict::Serve };
+    let Some(http) = service.plan.http() else { return Verdict::Serve };
     tracing::debug!(listener = %service.plan.id, class = class.code(), mode = ?http.desync, "an odd request");
     match http.desync {
         DesyncMode::Monitor => Verdict::Serve,

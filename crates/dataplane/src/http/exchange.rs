@@ -240,10 +240,8 @@ impl Exchange {
         if self.attempt.connecting {
             return plan.connect_timeout;
         }
-        match &plan.service {
-            plan::ServicePlan::Http(http) if !(self.up_state == UpState::Open && self.up.starved) => {
-                http.response_timeout
-            }
+        match plan.http() {
+            Some(http) if !(self.up_state == UpState::Open && self.up.starved) => http.response_timeout,
             _ => request_timeout(&self.service),
         }
     }

@@ -11,7 +11,6 @@ use std::{
 };
 
 use model::TlsVersion;
-use plan::ServicePlan;
 use telemetry::access_log::{Attempt, Record, Tls};
 use wire::h1::{HeaderId, RequestHead, Version};
 
@@ -200,7 +199,7 @@ pub(super) fn write(
 ) {
     let worker = &*door.worker;
     draft.over(ending.status);
-    if let (Some(log), ServicePlan::Http(http)) = (&service.plan.access_log, &service.plan.service)
+    if let (Some(log), Some(http)) = (&service.plan.access_log, service.plan.http())
         && ending.status != NOT_LOGGED
     {
         let word = |word| Some(draft.word(word)).filter(|text: &&[u8]| !text.is_empty());

@@ -8,8 +8,8 @@ use std::{borrow::Cow, collections::BTreeMap, net::SocketAddr, rc::Rc, sync::Arc
 use balance::{Dice, Stickiness, StickyKey, WeightedPools};
 use model::{PolicyId, Weight};
 use plan::{
-    ActionPlan, ListenerPlan, PolicyPlan, RequestView, Router, ServicePlan, TemplateValues,
-    policy::ForwardPlan, router::HeaderLookup, template::Captures,
+    ActionPlan, ListenerPlan, PolicyPlan, RequestView, Router, TemplateValues, policy::ForwardPlan,
+    router::HeaderLookup, template::Captures,
 };
 use telemetry::OwnAnswer;
 use wire::{
@@ -310,10 +310,7 @@ pub(super) fn surroundings<'v>(
 }
 
 fn scheme(service: &Service) -> &'static str {
-    match &service.plan.service {
-        ServicePlan::Http(http) => http.scheme.as_str(),
-        ServicePlan::Tcp | ServicePlan::Udp => "",
-    }
+    service.plan.http().map_or("", |http| http.scheme.as_str())
 }
 
 /// The headers of a request, as the router asks for them.

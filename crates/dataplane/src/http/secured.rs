@@ -86,7 +86,7 @@ fn wants_hello(service: &Service) -> bool {
             InsertedValue::System(SystemValue::ClientcertCiphers | SystemValue::TlsJa3 | SystemValue::TlsJa4)
         )
     };
-    let plan::ServicePlan::Http(http) = &service.plan.service else { return false };
+    let Some(http) = service.plan.http() else { return false };
     http.insert_headers.tls.iter().any(|(name, switch)| switch.enabled && header(name))
         || service
             .plan

@@ -13,7 +13,7 @@ use std::{
 };
 
 use balance::{MemberIndex, StickyKey};
-use model::{PoolProtocol, pool};
+use model::pool;
 use plan::TargetPlan;
 use wire::{
     cookie::{self, Rewritten, affinity},
@@ -45,7 +45,7 @@ impl Sticky {
     /// The stickiness of a target that has one.
     pub(crate) fn new(plan: &TargetPlan, key: &StickyKey) -> Option<Self> {
         let mut by = plan.stickiness.clone()?;
-        if let (PoolProtocol::Tcp, pool::Stickiness::HttpCookie { minutes }) = (plan.protocol, &by) {
+        if let (false, pool::Stickiness::HttpCookie { minutes }) = (plan.protocol.is_layer7(), &by) {
             // Where there are no cookies, every kind counts as that by address (behaviour/features.md section 6).
             by = pool::Stickiness::SourceIp { minutes: *minutes };
         }

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use model::ProbeFailureCode;
+use model::{ProbeFailure, ProbeFailureCode, health_monitor::DatagramProbe};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
@@ -21,8 +21,16 @@ use tokio::{
 
 use super::once::{Outcome, failure, is_ours};
 
-/// Probes until `deadline`, which is `limit` from now.
-pub(super) async fn probe(address: SocketAddr, deadline: Instant, limit: Duration) -> Outcome {
+/// Probes until `deadline`, which is `limit` from now. Where an answer is expected, it alone decides.
+pub(super) async fn probe(
+    address: SocketAddr,
+    expected: Option<&DatagramProbe>,
+    deadline: Instant,
+    limit: Duration,
+) -> Outcome {
+    if let Some(expected) = expected {
+        return outcome(address, expect(address, expected, deadline, limit).await);
+    }
     match echo(address.ip(), deadline).await {
         Ok(true) => {}
         Ok(false) => {
@@ -34,8 +42,12 @@ pub(super) async fn probe(address: SocketAddr, deadline: Instant, limit: Duratio
             tracing::debug!(%address, %error, "no ICMP echo can be sent; a datagram decides");
         }
     }
-    match ask(address, deadline).await {
-        Ok(()) => Outcome::Passed,
+    outcome(address, ask(address, deadline).await.map(Ok))
+}
+
+fn outcome(address: SocketAddr, asked: io::Result<Result<(), ProbeFailure>>) -> Outcome {
+    match asked {
+        Ok(told) => told.into(),
         Err(error) if is_ours(&error) => Outcome::NotMade(error),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Outcome::Failed(failure(
             ProbeFailureCode::ConnectRefused,
@@ -48,16 +60,46 @@ pub(super) async fn probe(address: SocketAddr, deadline: Instant, limit: Duratio
     }
 }
 
+/// Sends a datagram and waits for the answer that it should have.
+async fn expect(
+    address: SocketAddr,
+    probe: &DatagramProbe,
+    deadline: Instant,
+    limit: Duration,
+) -> io::Result<Result<(), ProbeFailure>> {
+    let socket = towards(address).await?;
+    socket.send(probe.send.as_str().as_bytes()).await?;
+    let expected = probe.expect.as_str();
+    let mut answer = [0; 512];
+    let Ok(received) = timeout_at(deadline, socket.recv(&mut answer)).await else {
+        let detail = format!("no answer from {address} within {} s", limit.as_secs());
+        return Ok(Err(failure(ProbeFailureCode::RecvResponseTimeout, detail)));
+    };
+    let answer = &answer[..received?];
+    if answer.starts_with(expected.as_bytes()) {
+        return Ok(Ok(()));
+    }
+    let got = String::from_utf8_lossy(answer).into_owned();
+    let detail = format!("the answer of {address} does not begin with '{expected}'");
+    let code = ProbeFailureCode::ResponseMismatch;
+    Ok(Err(ProbeFailure { code, expected: expected.to_owned(), got, detail }))
+}
+
 /// Sends a datagram; an error when it is refused. Silence until the deadline, or any answer, is fine.
 async fn ask(address: SocketAddr, deadline: Instant) -> io::Result<()> {
-    let any: SocketAddr = if address.is_ipv4() { ([0; 4], 0).into() } else { ([0_u16; 8], 0).into() };
-    let socket = UdpSocket::bind(any).await?;
-    socket.connect(address).await?;
+    let socket = towards(address).await?;
     socket.send(&[]).await?;
     match timeout_at(deadline, socket.recv(&mut [0; 64])).await {
         Ok(answer) => answer.map(|_| ()),
         Err(_) => Ok(()),
     }
+}
+
+async fn towards(address: SocketAddr) -> io::Result<UdpSocket> {
+    let any: SocketAddr = if address.is_ipv4() { ([0; 4], 0).into() } else { ([0_u16; 8], 0).into() };
+    let socket = UdpSocket::bind(any).await?;
+    socket.connect(address).await?;
+    Ok(socket)
 }
 
 /// Whether an echo came back before the deadline.

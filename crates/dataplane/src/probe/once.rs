@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{datagram, http};
+use super::{datagram, grpc, http};
 use crate::{
     stream::Stream,
     tls::{MemberTls, TlsScratch},
@@ -54,7 +54,7 @@ pub(crate) async fn probe(kit: &Kit, address: SocketAddr, settings: &ProbeSettin
     let limit = settings.timeout.duration();
     let deadline = Instant::now() + limit;
     if settings.kind == MonitorType::Udp {
-        return datagram::probe(address, deadline, limit).await;
+        return datagram::probe(address, settings.datagram.as_ref(), deadline, limit).await;
     }
     let stream = match timeout_at(deadline, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => stream,
@@ -69,6 +69,7 @@ pub(crate) async fn probe(kit: &Kit, address: SocketAddr, settings: &ProbeSettin
     match settings.kind {
         MonitorType::Tcp | MonitorType::Udp => Outcome::Passed,
         MonitorType::Http => ask(stream.into(), address, settings, http10, deadline, limit).await.into(),
+        MonitorType::Grpc => grpc::ask(stream, address, settings, deadline, limit).await.into(),
         MonitorType::Tls => secure(kit, stream, address, deadline, limit).await.map(|_| ()).into(),
         MonitorType::Https => match secure(kit, stream, address, deadline, limit).await {
             Ok(session) => ask(session, address, settings, http10, deadline, limit).await.into(),

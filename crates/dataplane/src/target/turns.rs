@@ -65,12 +65,15 @@ fn picker(
     previous: Option<&Picker>,
     now_ms: u64,
 ) -> Picker {
-    let TargetPlan { algorithm, maglev, all_down_forward, .. } = &*shared.plan;
-    let placement = match (algorithm, maglev) {
-        (Algorithm::SourceIp, Some(maglev)) => Placement::SourceIp(maglev),
-        (Algorithm::LeastConnections, _) => Placement::LeastConnections,
+    let TargetPlan { algorithm, maglev, standby, all_down_forward, .. } = &*shared.plan;
+    let placement = match (standby, algorithm, maglev) {
+        (Some(standby), ..) => Placement::Standby(*standby),
+        (None, Algorithm::SourceIp | Algorithm::QuicCid, Some(maglev)) => Placement::SourceIp(maglev),
+        (None, Algorithm::LeastConnections, _) => Placement::LeastConnections,
         // A plan for the hash always has its table; without one, turns are a fair substitute.
-        (Algorithm::RoundRobin, _) | (Algorithm::SourceIp, None) => Placement::RoundRobin,
+        (None, Algorithm::RoundRobin, _) | (None, Algorithm::SourceIp | Algorithm::QuicCid, None) => {
+            Placement::RoundRobin
+        }
     };
     match &shared.slow_start {
         Some(slow) => {
@@ -110,7 +113,7 @@ mod tests {
         let members = members.iter().map(|&(number, weight)| {
             let address = ([10, 0, 0, number as u8], 80).into();
             let id = MemberId::new(Uuid::from_u128(number));
-            MemberPlan { id, address, probe_address: address, weight: Weight::of(weight) }
+            MemberPlan { weight: Weight::of(weight), ..MemberPlan::by_hand(id, address) }
         });
         let id =
             TargetId { listener: ListenerId::new(Uuid::from_u128(1)), pool: PoolId::new(Uuid::from_u128(2)) };
@@ -128,6 +131,7 @@ mod tests {
             rise: ProbeThreshold::of(1),
             fall: ProbeThreshold::of(1),
             port: None,
+            datagram: None,
             http: HttpProbe {
                 method: ProbeMethod::Get,
                 path: ProbePath::root(),

@@ -20,8 +20,7 @@ use std::{
 
 use dataplane::{Applied, Config, Dataplane, Inheritance};
 use model::{
-    ListenerId, MemberId, PoolId, PoolProtocol, Revision, TargetId, Timestamp, Weight,
-    listener::InsertHeaders,
+    ListenerId, MemberId, PoolId, PoolProtocol, Revision, TargetId, Timestamp, listener::InsertHeaders,
 };
 pub use plan::ListenerPlan;
 use plan::{HttpPlan, MemberPlan, Plan, ServicePlan, TargetPlan};
@@ -141,12 +140,7 @@ pub fn with_target(mut listener: ListenerPlan, change: impl FnOnce(&mut TargetPl
 }
 
 pub fn member_plan(address: SocketAddr) -> MemberPlan {
-    MemberPlan {
-        id: MemberId::new(Uuid::from_u128(number())),
-        address,
-        probe_address: address,
-        weight: Weight::of(1),
-    }
+    MemberPlan::by_hand(MemberId::new(Uuid::from_u128(number())), address)
 }
 
 fn listener(

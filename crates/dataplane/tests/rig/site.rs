@@ -44,7 +44,7 @@ impl Site {
             });
         });
         objects.listener(1, 1, Some(1), |listener| {
-            listener.port = Port::of(address.port());
+            listener.ports = Port::of(address.port()).into();
             listener.service = enhanced();
         });
         let mut site = Self { objects, address, next: 1 };

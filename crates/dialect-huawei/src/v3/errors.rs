@@ -96,7 +96,7 @@ impl From<control::Error> for Problem {
     fn from(error: control::Error) -> Self {
         use control::Error;
         let (status, code) = match &error {
-            Error::NotFound { .. } => (StatusCode::NOT_FOUND, "ELB.8904"),
+            Error::NotFound { .. } | Error::UnknownCheck { .. } => (StatusCode::NOT_FOUND, "ELB.8904"),
             Error::Denied(_) => (StatusCode::FORBIDDEN, "SYS.0403"),
             Error::Invalid { .. } | Error::Immutable { .. } | Error::Certificate { .. } => {
                 (StatusCode::BAD_REQUEST, "ELB.8902")
@@ -140,10 +140,11 @@ mod tests {
         let holder = ListenerId::new(uuid::Uuid::from_u128(7));
         for (error, status, code) in [
             (Error::NotFound { kind: Kind::Pool, id: id() }, 404, "ELB.8904"),
+            (Error::UnknownCheck { id: id() }, 404, "ELB.8904"),
             (Error::Invalid { field: "weight", reason: id() }, 400, "ELB.8902"),
             (Error::Immutable { field: "type", reason: "" }, 400, "ELB.8902"),
             (Error::InUse { what: id(), by: id() }, 409, "ELB.8907"),
-            (Error::PortTaken { port: Port::of(80), holder }, 409, "ELB.8907"),
+            (Error::PortTaken { port: Port::of(80), transport: Default::default(), holder }, 409, "ELB.8907"),
             (
                 Error::PriorityTaken {
                     priority: model::Priority::of(7),

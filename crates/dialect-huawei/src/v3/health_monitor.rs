@@ -5,9 +5,9 @@ use control::View;
 use http::StatusCode;
 use identity::Verb;
 use model::{
-    HealthMonitor, HealthMonitorPatch, MonitorType, NewHealthMonitor, PoolId, ProbeInterval, ProbeThreshold,
-    ProbeTimeout,
-    health_monitor::{ExpectedStatuses, HttpProbe, ProbeHost, ProbeMethod, ProbePath},
+    HealthMonitor, HealthMonitorPatch, MonitorType, NewHealthMonitor, Patch, PoolId, ProbeInterval,
+    ProbeThreshold, ProbeTimeout,
+    health_monitor::{CodeKind, ExpectedStatuses, HttpProbe, ProbeHost, ProbeMethod, ProbePath},
     target::ProbeSettings,
 };
 use serde::Serialize;
@@ -57,7 +57,7 @@ const KINDS: &[(&str, Option<MonitorType>)] = &[
     ("UDP_CONNECT", Some(MonitorType::Udp)),
     ("HTTPS", Some(MonitorType::Https)),
     ("TLS", Some(MonitorType::Tls)),
-    ("GRPC", None),
+    ("GRPC", Some(MonitorType::Grpc)),
 ];
 const METHODS: &[(&str, Option<ProbeMethod>)] =
     &[("GET", Some(ProbeMethod::Get)), ("HEAD", Some(ProbeMethod::Head)), ("POST", Some(ProbeMethod::Post))];
@@ -69,28 +69,49 @@ pub(crate) fn decode_new(mut fields: Fields<'_>) -> Result<NewHealthMonitor, Ref
     marks::project(&mut fields)?;
     let pool = fields.id::<PoolId>("pool_id")?;
     let pool = fields.required("pool_id", pool)?;
-    let said = decode_patch_fields(&mut fields)?;
-    let new = NewHealthMonitor {
+    let new = decode_probe(&mut fields, pool, KINDS)?;
+    fields.done()?;
+    Ok(new)
+}
+
+/// The health monitor inside the body of an active/standby pool, which may have fewer kinds of probes; it names no pool yet.
+pub(crate) fn decode_inner(
+    mut fields: Fields<'_>,
+    kinds: &[(&str, Option<MonitorType>)],
+) -> Result<NewHealthMonitor, Refusal> {
+    let new = decode_probe(&mut fields, PoolId::new(uuid::Uuid::nil()), kinds)?;
+    fields.done()?;
+    Ok(new)
+}
+
+fn decode_probe(
+    fields: &mut Fields<'_>,
+    pool: PoolId,
+    kinds: &[(&str, Option<MonitorType>)],
+) -> Result<NewHealthMonitor, Refusal> {
+    let said = decode_patch_fields(fields, kinds)?;
+    let kind = fields.required("type", said.kind)?;
+    let codes = kind.codes().unwrap_or(CodeKind::Http);
+    Ok(NewHealthMonitor {
         pool,
         name: said.name.unwrap_or_default(),
         admin_up: said.admin_up.unwrap_or(true),
         probe: ProbeSettings {
-            kind: fields.required("type", said.kind)?,
+            kind,
             interval: fields.required("delay", said.interval)?,
             timeout: fields.required("timeout", said.timeout)?,
             rise: fields.required("max_retries", said.rise)?,
             fall: said.fall.unwrap_or(FALL_DEFAULT),
             port: said.port.into_option(),
+            datagram: None,
             http: HttpProbe {
                 method: said.method.unwrap_or_default(),
                 path: said.path.unwrap_or_else(ProbePath::root),
                 host: said.host.into_option(),
-                expected: said.expected.unwrap_or_else(ExpectedStatuses::ok),
+                expected: said.expected.unwrap_or_else(|| ExpectedStatuses::default_of(codes)),
             },
         },
-    };
-    fields.done()?;
-    Ok(new)
+    })
 }
 
 /// Fixed at creation (behaviours.md section 4).
@@ -99,12 +120,15 @@ pub(crate) const FIXED: &[&str] = &["pool_id", "project_id"];
 /// The body of an update.
 pub(crate) fn decode_patch(mut fields: Fields<'_>) -> Result<HealthMonitorPatch, Refusal> {
     fields.fixed(FIXED)?;
-    let patch = decode_patch_fields(&mut fields)?;
+    let patch = decode_patch_fields(&mut fields, KINDS)?;
     fields.done()?;
     Ok(patch)
 }
 
-fn decode_patch_fields(fields: &mut Fields<'_>) -> Result<HealthMonitorPatch, Refusal> {
+fn decode_patch_fields(
+    fields: &mut Fields<'_>,
+    kinds: &[(&str, Option<MonitorType>)],
+) -> Result<HealthMonitorPatch, Refusal> {
     let interval = fields.integer("delay", 1..=SECONDS_MAX)?;
     let timeout = fields.integer("timeout", 1..=SECONDS_MAX)?;
     let rise = fields.integer("max_retries", 1..=10)?;
@@ -116,7 +140,7 @@ fn decode_patch_fields(fields: &mut Fields<'_>) -> Result<HealthMonitorPatch, Re
     Ok(HealthMonitorPatch {
         name: marks::name(fields)?,
         admin_up: fields.flag("admin_state_up")?,
-        kind: fields.choice("type", KINDS)?,
+        kind: fields.gated_choice(WRAPPER, "type", kinds)?,
         interval: interval.map(|n| fields.typed::<_, ProbeInterval>("delay", n)).transpose()?,
         timeout: timeout.map(|n| fields.typed::<_, ProbeTimeout>("timeout", n)).transpose()?,
         rise: rise.map(|n| fields.typed::<_, ProbeThreshold>("max_retries", n)).transpose()?,
@@ -128,6 +152,7 @@ fn decode_patch_fields(fields: &mut Fields<'_>) -> Result<HealthMonitorPatch, Re
         expected: expected
             .map(|text| fields.typed::<_, ExpectedStatuses>("expected_codes", text))
             .transpose()?,
+        datagram: Patch::Keep,
     })
 }
 
@@ -164,6 +189,7 @@ pub(crate) fn kind(kind: MonitorType) -> &'static str {
         MonitorType::Http => "HTTP",
         MonitorType::Https => "HTTPS",
         MonitorType::Tls => "TLS",
+        MonitorType::Grpc => "GRPC",
         MonitorType::Udp => "UDP_CONNECT",
     }
 }
@@ -226,4 +252,31 @@ pub(crate) async fn update(call: Call) -> Result<Response, Problem> {
 pub(crate) async fn delete(call: Call) -> Result<Response, Problem> {
     control::health_monitor_delete(call.control(), &call.caller, call.id("healthmonitor_id")?).await?;
     Ok(call.gone())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::v3::fields::tests::read;
+
+    const ID: &str = "0123abcd-0123-4567-89ab-0123456789ab";
+
+    #[test]
+    fn every_kind_of_probe_has_its_word_and_its_codes() {
+        for (word, expect, codes) in [
+            ("TCP", MonitorType::Tcp, "200"),
+            ("HTTP", MonitorType::Http, "200"),
+            ("HTTPS", MonitorType::Https, "200"),
+            ("TLS", MonitorType::Tls, "200"),
+            ("GRPC", MonitorType::Grpc, "0"),
+            ("UDP_CONNECT", MonitorType::Udp, "200"),
+        ] {
+            let content = json!({"pool_id": ID, "type": word, "delay": 5, "timeout": 3, "max_retries": 3});
+            let probe = read(content, decode_new).unwrap().probe;
+            assert_eq!((probe.kind, probe.http.expected.as_str()), (expect, codes), "{word}");
+            assert_eq!(kind(probe.kind), word);
+        }
+    }
 }

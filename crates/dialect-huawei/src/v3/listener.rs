@@ -4,6 +4,7 @@ pub(crate) mod access;
 mod filters;
 mod insert_headers;
 mod layer;
+pub(crate) mod layer4;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tls;
@@ -14,9 +15,9 @@ use axum::response::Response;
 use http::StatusCode;
 use identity::Verb;
 use model::{
-    IdleTimeout, Listener, ListenerPatch, ListenerProtocol, LoadBalancerId, NewListener, PoolId, Port,
+    FlavorLayer, IdleTimeout, Listener, ListenerPatch, ListenerProtocol, LoadBalancerId, NewListener, PoolId,
     TargetOverride,
-    listener::{HttpsService, Service, TlsOffload},
+    listener::{HttpsService, QuicService, Service},
 };
 use serde::Serialize;
 
@@ -44,7 +45,7 @@ pub(crate) struct Wire {
     loadbalancers: Vec<Ref>,
     protocol: &'static str,
     protocol_port: u16,
-    port_ranges: [(); 0],
+    port_ranges: Vec<layer4::Range>,
     admin_state_up: bool,
     default_pool_id: Option<String>,
     default_tls_container_ref: Option<String>,
@@ -55,7 +56,7 @@ pub(crate) struct Wire {
     security_policy_id: Option<String>,
     ssl_early_data_enable: bool,
     http2_enable: bool,
-    quic_config: Option<String>,
+    quic_config: Option<layer4::QuicConfig>,
     insert_headers: insert_headers::Wire,
     enable_member_retry: bool,
     keepalive_timeout: u32,
@@ -64,6 +65,8 @@ pub(crate) struct Wire {
     ipgroup: Option<access::Wire>,
     transparent_client_ip_enable: bool,
     proxy_protocol_enable: bool,
+    /// Ours.
+    proxy_protocol_accept: Option<layer4::Accept>,
     enhance_l7policy_enable: bool,
     gzip_enable: bool,
     /// Ours.
@@ -71,6 +74,8 @@ pub(crate) struct Wire {
     connection_limit: i32,
     connection: u32,
     cps: u32,
+    /// Ours.
+    bandwidth: u64,
     nat64_enable: bool,
     protection_status: &'static str,
     protection_reason: String,
@@ -88,72 +93,69 @@ const PROTOCOLS: &[(&str, Option<ListenerProtocol>)] = &[
     ("HTTPS", Some(ListenerProtocol::Https)),
     // The name that load balancers of the other kind have for it; here it is stored as HTTPS.
     ("TERMINATED_HTTPS", Some(ListenerProtocol::Https)),
-    ("QUIC", None),
+    ("QUIC", Some(ListenerProtocol::Quic)),
     ("TLS", Some(ListenerProtocol::Tls)),
+    // Of load balancers that are gateways; there are none here.
     ("IP", None),
 ];
 /// Most connections, and most new ones per second, that a listener can be limited to.
 const LIMIT_MAX: i64 = 1_000_000;
 const LAYER4_IDLE_DEFAULT: IdleTimeout = IdleTimeout::of(300);
-const HTTP_IDLE_DEFAULT: IdleTimeout = IdleTimeout::of(60);
+const LAYER7_IDLE_DEFAULT: IdleTimeout = IdleTimeout::of(60);
 
 /// The body of a create.
 pub(crate) fn decode_new(mut fields: Fields<'_>) -> Result<NewListener, Refusal> {
     marks::project(&mut fields)?;
     fields.only_true("admin_state_up")?;
     decode_later(&mut fields)?;
-    fields.later("port_ranges", Harmless::NoItems)?;
     let load_balancer = fields.id::<LoadBalancerId>("loadbalancer_id")?;
     let load_balancer = fields.required("loadbalancer_id", load_balancer)?;
-    let protocol = fields.choice("protocol", PROTOCOLS)?;
+    let protocol = fields.gated_choice(WRAPPER, "protocol", PROTOCOLS)?;
     let protocol = fields.required("protocol", protocol)?;
     let layer = layer::decode(&mut fields, protocol)?;
     let tls = tls::decode(&mut fields, protocol)?;
-    let proxy_protocol = proxy_protocol(&mut fields, protocol)?;
     let new = NewListener {
         load_balancer,
         name: marks::name(&mut fields)?.unwrap_or_default(),
         description: marks::description(&mut fields)?.unwrap_or_default(),
         admin_up: true,
-        port: port(&mut fields)?,
+        ports: layer4::decode_ports(&mut fields)?,
         default_pool: fields.nullable_id::<PoolId>("default_pool_id")?.into_option(),
-        target: TargetOverride::default(),
-        idle_timeout: layer.idle_timeout.unwrap_or(match protocol.is_layer4() {
-            true => LAYER4_IDLE_DEFAULT,
-            false => HTTP_IDLE_DEFAULT,
+        target: TargetOverride {
+            member_proxy_protocol: layer4::decode_proxy_sent(&mut fields, protocol)?.into_option(),
+            ..TargetOverride::default()
+        },
+        idle_timeout: layer.idle_timeout.unwrap_or(match protocol.layer() {
+            FlavorLayer::L4 => LAYER4_IDLE_DEFAULT,
+            FlavorLayer::L7 => LAYER7_IDLE_DEFAULT,
         }),
         connect_timeout: NewListener::CONNECT_TIMEOUT_DEFAULT,
         transparent_client_ip: true,
         connections_max: limit(&mut fields, "connection")?.unwrap_or(0),
         connections_per_second_max: limit(&mut fields, "cps")?.unwrap_or(0),
+        bits_per_second_max: layer4::decode_bandwidth(&mut fields, WRAPPER)?.unwrap_or(0),
+        proxy_accept: layer4::decode_proxy_accept(&mut fields)?.into_option(),
         access: access::decode(&mut fields, None)?.into_option(),
         protection: marks::protection(&mut fields)?,
         tags: marks::tags(&mut fields)?,
         service: match protocol {
             ListenerProtocol::Tcp => Service::Tcp,
             ListenerProtocol::Udp => Service::Udp,
-            ListenerProtocol::Tls => Service::Tls(Box::new(TlsOffload {
+            ListenerProtocol::Tls => Service::Tls(Box::new(tls.into_service(&fields)?)),
+            ListenerProtocol::Http => Service::Http(layer.into_http(false)),
+            ListenerProtocol::Quic => Service::Quic(Box::new(QuicService {
+                http: layer.into_http(true),
                 tls: tls.into_service(&fields)?,
-                proxy_protocol: proxy_protocol.unwrap_or(false),
             })),
-            ListenerProtocol::Http => Service::Http(layer.into_http()),
             ListenerProtocol::Https => Service::Https(Box::new(HttpsService {
-                http: layer.into_http(),
+                http: layer.into_http(false),
                 tls: tls.into_service(&fields)?,
+                quic: layer4::decode_quic(&mut fields, None)?.into_option(),
             })),
         },
     };
     fields.done()?;
     Ok(new)
-}
-
-fn port(fields: &mut Fields<'_>) -> Result<Port, Refusal> {
-    let port = fields.integer("protocol_port", 0..=65535)?;
-    match fields.required("protocol_port", port)? {
-        0 => Err(fields
-            .refuse("protocol_port", "0 (port ranges) is not supported yet; give a port from 1 to 65535")),
-        port => fields.typed("protocol_port", port),
-    }
 }
 
 /// Fixed at creation (behaviours.md section 4).
@@ -182,7 +184,6 @@ pub(crate) fn decode_patch(mut fields: Fields<'_>, listener: &Listener) -> Resul
         http2: layer.http2,
         enhanced_policies: layer.enhanced_policies,
         desync: layer.desync,
-        proxy_protocol: proxy_protocol(&mut fields, listener.protocol())?,
         certificate: tls.certificate,
         sni_certificates: tls.sni_certificates,
         sni_match: tls.sni_match,
@@ -190,10 +191,14 @@ pub(crate) fn decode_patch(mut fields: Fields<'_>, listener: &Listener) -> Resul
         system_policy: tls.system_policy,
         security_policy: tls.security_policy,
         early_data: tls.early_data,
+        quic: layer4::decode_quic(&mut fields, listener.quic_upgrade())?,
         access: access::decode(&mut fields, listener.access.as_ref())?,
         transparent_client_ip: None,
         connections_max: limit(&mut fields, "connection")?,
         connections_per_second_max: limit(&mut fields, "cps")?,
+        bits_per_second_max: layer4::decode_bandwidth(&mut fields, WRAPPER)?,
+        proxy_accept: layer4::decode_proxy_accept(&mut fields)?,
+        member_proxy_protocol: layer4::decode_proxy_sent(&mut fields, listener.protocol())?,
         protection: marks::protection_patch(&mut fields)?,
     };
     fields.done()?;
@@ -202,15 +207,9 @@ pub(crate) fn decode_patch(mut fields: Fields<'_>, listener: &Listener) -> Resul
 
 /// Fields of features that are not built, the same in create and update.
 fn decode_later(fields: &mut Fields<'_>) -> Result<(), Refusal> {
-    fields.later("quic_config", Harmless::NoFields)?;
     fields.later("nat64_enable", Harmless::Off)?;
     // Load balancers of this kind are documented to know only true.
     fields.only_true("transparent_client_ip_enable")
-}
-
-/// TLS listeners have the switch; on others it is ignored, as documented (behaviour/features.md section 2).
-fn proxy_protocol(fields: &mut Fields<'_>, protocol: ListenerProtocol) -> Result<Option<bool>, Refusal> {
-    Ok(fields.flag("proxy_protocol_enable")?.filter(|_| protocol == ListenerProtocol::Tls))
 }
 
 fn limit(fields: &mut Fields<'_>, name: &str) -> Result<Option<u32>, Refusal> {
@@ -232,8 +231,8 @@ pub(crate) fn encode(listener: &Listener) -> Wire {
         enterprise_project_id: answer::enterprise_project(listener.enterprise_project),
         loadbalancers: answer::refs([listener.load_balancer]),
         protocol: protocol(listener.protocol()),
-        protocol_port: listener.port.value(),
-        port_ranges: [],
+        protocol_port: layer4::port(listener),
+        port_ranges: layer4::port_ranges(listener),
         admin_state_up: listener.admin_up,
         default_pool_id: listener.default_pool.map(|pool| pool.to_string()),
         default_tls_container_ref: tls::certificate(listener),
@@ -244,7 +243,7 @@ pub(crate) fn encode(listener: &Listener) -> Wire {
         security_policy_id: tls::security_policy(listener),
         ssl_early_data_enable: tls::early_data(listener),
         http2_enable: http.is_some_and(|http| http.http2),
-        quic_config: None,
+        quic_config: layer4::quic(listener),
         insert_headers: insert_headers::encode(http.map(|http| &http.insert_headers), listener.protocol()),
         enable_member_retry: member_retry(listener),
         keepalive_timeout: listener.idle_timeout.value(),
@@ -252,13 +251,15 @@ pub(crate) fn encode(listener: &Listener) -> Wire {
         member_timeout: http.map(|http| http.response_timeout.value()),
         ipgroup: listener.access.as_ref().map(access::encode),
         transparent_client_ip_enable: listener.transparent_client_ip,
-        proxy_protocol_enable: introduces_clients(listener),
+        proxy_protocol_enable: layer4::proxy_sent(listener),
+        proxy_protocol_accept: layer4::proxy_accept(listener),
         enhance_l7policy_enable: http.is_some_and(|http| http.enhanced_policies),
         gzip_enable: http.is_some_and(|http| http.gzip),
         desync_mode: http.map(|http| layer::desync_mode(http.desync)),
         connection_limit: CONNECTION_LIMIT,
         connection: listener.connections_max,
         cps: listener.connections_per_second_max,
+        bandwidth: layer4::bandwidth(listener.bits_per_second_max),
         nat64_enable: false,
         protection_status,
         protection_reason,
@@ -276,14 +277,10 @@ fn protocol(protocol: ListenerProtocol) -> &'static str {
         ListenerProtocol::Tcp => "TCP",
         ListenerProtocol::Udp => "UDP",
         ListenerProtocol::Tls => "TLS",
+        ListenerProtocol::Quic => "QUIC",
         ListenerProtocol::Http => "HTTP",
         ListenerProtocol::Https => "HTTPS",
     }
-}
-
-/// Whether members are told of clients by the PROXY protocol.
-fn introduces_clients(listener: &Listener) -> bool {
-    matches!(&listener.service, Service::Tls(offload) if offload.proxy_protocol)
 }
 
 /// Listeners that know no retry show the default.

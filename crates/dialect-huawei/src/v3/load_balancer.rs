@@ -18,6 +18,7 @@ use crate::v3::{
     errors::Problem,
     fields::{Fields, Harmless, Refusal},
     list::{Filter, each, either, enterprise_project, maybe, nothing, one},
+    listener::layer4::{bandwidth, decode_bandwidth},
     marks,
 };
 
@@ -56,6 +57,8 @@ pub(crate) struct Wire {
     l4_flavor_id: Option<String>,
     l4_scale_flavor_id: Option<String>,
     l7_flavor_id: Option<String>,
+    /// Ours.
+    bandwidth: u64,
     l7_scale_flavor_id: Option<String>,
     gw_flavor_id: Option<String>,
     loadbalancer_type: Option<String>,
@@ -126,6 +129,7 @@ pub(crate) fn decode_new(mut fields: Fields<'_>) -> Result<NewLoadBalancer, Refu
         zones,
         l4_flavor: fields.id::<FlavorId>("l4_flavor_id")?,
         l7_flavor: fields.id::<FlavorId>("l7_flavor_id")?,
+        bits_per_second_max: decode_bandwidth(&mut fields, WRAPPER)?.unwrap_or(0),
         member_subnets: fields
             .parsed_list("elb_virsubnet_ids", MEMBER_SUBNETS_MAX, "an id (uuid)")?
             .unwrap_or_default(),
@@ -169,6 +173,7 @@ pub(crate) fn decode_patch(mut fields: Fields<'_>) -> Result<LoadBalancerPatch, 
         vip_v6_address: fields.parsed("ipv6_vip_address", "an IPv6 address")?,
         l4_flavor: fields.id::<FlavorId>("l4_flavor_id")?,
         l7_flavor: fields.id::<FlavorId>("l7_flavor_id")?,
+        bits_per_second_max: decode_bandwidth(&mut fields, WRAPPER)?,
         member_subnets: fields.parsed_list("elb_virsubnet_ids", MEMBER_SUBNETS_MAX, "an id (uuid)")?,
         ip_targets: fields.flag("ip_target_enable")?,
         deletion_protection: fields.flag("deletion_protection_enable")?,
@@ -238,6 +243,7 @@ pub(crate) fn encode(snapshot: &Snapshot, lb: &LoadBalancer) -> Wire {
         l4_flavor_id: lb.l4_flavor.map(|id| id.to_string()),
         l4_scale_flavor_id: None,
         l7_flavor_id: lb.l7_flavor.map(|id| id.to_string()),
+        bandwidth: bandwidth(lb.bits_per_second_max),
         l7_scale_flavor_id: None,
         gw_flavor_id: None,
         loadbalancer_type: None,

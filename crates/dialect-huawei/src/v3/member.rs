@@ -2,6 +2,7 @@
 
 pub(crate) mod all;
 pub(crate) mod batch;
+pub(crate) mod check;
 pub(crate) mod status;
 
 use std::net::IpAddr;
@@ -73,21 +74,28 @@ pub(crate) fn decode_new(mut fields: Fields<'_>, pool: &Pool) -> Result<NewMembe
 
 /// What a create and an item of a batch have in common.
 fn decode_new_fields(fields: &mut Fields<'_>, pool: &Pool) -> Result<NewMember, Refusal> {
+    let weight = weight(fields)?.unwrap_or(WEIGHT_DEFAULT);
+    let zone = zone(fields)?;
+    Ok(NewMember { weight, zone, ..decode_place(fields, pool.any_port)? })
+}
+
+/// What every new member has, also one of an active/standby pool.
+pub(crate) fn decode_place(fields: &mut Fields<'_>, any_port: bool) -> Result<NewMember, Refusal> {
     let address = fields.parsed::<IpAddr>("address", "an IP address")?;
     Ok(NewMember {
         name: marks::name(fields)?.unwrap_or_default(),
         address: fields.required("address", address)?,
-        port: decode_new_port(fields, pool)?,
-        weight: weight(fields)?.unwrap_or(WEIGHT_DEFAULT),
+        port: decode_new_port(fields, any_port)?,
+        weight: WEIGHT_DEFAULT,
         subnet: fields.id::<SubnetId>("subnet_cidr_id")?,
-        zone: zone(fields)?,
+        zone: None,
         admin_up: true,
     })
 }
 
 /// In a pool whose members are reached on the client's port a member has none of its own; what is said is ignored.
-fn decode_new_port(fields: &mut Fields<'_>, pool: &Pool) -> Result<Option<Port>, Refusal> {
-    if pool.any_port {
+fn decode_new_port(fields: &mut Fields<'_>, any_port: bool) -> Result<Option<Port>, Refusal> {
+    if any_port {
         fields.integer("protocol_port", 0..=65535)?;
         return Ok(None);
     }

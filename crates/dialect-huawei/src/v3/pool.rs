@@ -46,7 +46,9 @@ pub(crate) struct Wire {
     pool_health: settings::PoolHealth,
     az_affinity: settings::AzAffinity,
     member_tls: Option<member_tls::MemberTls>,
-    quic_cid_hash_strategy: Option<String>,
+    quic_cid_hash_strategy: Option<settings::QuicCidHashStrategy>,
+    /// Ours.
+    member_proxy_protocol: Option<&'static str>,
     any_port_enable: bool,
     member_deletion_protection_enable: bool,
     #[serde(rename = "type")]
@@ -72,22 +74,23 @@ const PROTOCOLS: &[(&str, Option<PoolProtocol>)] = &[
     ("UDP", Some(PoolProtocol::Udp)),
     ("HTTPS", Some(PoolProtocol::Https)),
     ("GRPC", Some(PoolProtocol::Grpc)),
-    ("QUIC", None),
-    ("TLS", None),
+    ("QUIC", Some(PoolProtocol::Quic)),
+    ("TLS", Some(PoolProtocol::Tls)),
+    // Of load balancers that are gateways, as are the hashes of tuples; there are none here.
     ("IP", None),
 ];
-const ALGORITHMS: &[(&str, Option<Algorithm>)] = &[
+pub(crate) const ALGORITHMS: &[(&str, Option<Algorithm>)] = &[
     ("ROUND_ROBIN", Some(Algorithm::RoundRobin)),
     ("LEAST_CONNECTIONS", Some(Algorithm::LeastConnections)),
     ("SOURCE_IP", Some(Algorithm::SourceIp)),
-    ("QUIC_CID", None),
+    ("QUIC_CID", Some(Algorithm::QuicCid)),
     ("2_TUPLE_HASH", None),
     ("3_TUPLE_HASH", None),
     ("5_TUPLE_HASH", None),
 ];
 const KINDS: &[(&str, Option<PoolKind>)] =
     &[("", Some(PoolKind::Any)), ("instance", Some(PoolKind::Instance)), ("ip", Some(PoolKind::Ip))];
-const IP_VERSIONS: &[(&str, Option<IpVersion>)] =
+pub(crate) const IP_VERSIONS: &[(&str, Option<IpVersion>)] =
     &[("v4", Some(IpVersion::V4)), ("dualstack", Some(IpVersion::Dualstack))];
 
 /// The body of a create.
@@ -96,9 +99,9 @@ pub(crate) fn decode_new(mut fields: Fields<'_>) -> Result<NewPool, Refusal> {
     fields.only_true("admin_state_up")?;
     settings::decode_later(&mut fields)?;
     fields.later("public_border_group", crate::v3::fields::Harmless::Default(PUBLIC_BORDER_GROUP))?;
-    let protocol = fields.choice("protocol", PROTOCOLS)?;
+    let protocol = fields.gated_choice(WRAPPER, "protocol", PROTOCOLS)?;
     let protocol = fields.required("protocol", protocol)?;
-    let algorithm = fields.choice("lb_algorithm", ALGORITHMS)?;
+    let algorithm = fields.gated_choice(WRAPPER, "lb_algorithm", ALGORITHMS)?;
     let algorithm = fields.required("lb_algorithm", algorithm)?;
     let new = NewPool {
         name: marks::name(&mut fields)?.unwrap_or_default(),
@@ -107,10 +110,7 @@ pub(crate) fn decode_new(mut fields: Fields<'_>) -> Result<NewPool, Refusal> {
         protocol,
         algorithm,
         stickiness: settings::decode_stickiness(&mut fields, protocol, None)?.into_option(),
-        ip_version: fields.choice("ip_version", IP_VERSIONS)?.unwrap_or(match protocol {
-            PoolProtocol::Tcp | PoolProtocol::Udp => IpVersion::Dualstack,
-            PoolProtocol::Http | PoolProtocol::Https | PoolProtocol::Grpc => IpVersion::V4,
-        }),
+        ip_version: fields.choice("ip_version", IP_VERSIONS)?.unwrap_or_else(|| default_ip_version(protocol)),
         slow_start: settings::decode_slow_start(&mut fields, protocol, None)?.into_option(),
         member_deletion_protection: fields.flag("member_deletion_protection_enable")?.unwrap_or(false),
         network: network(&mut fields)?.flatten(),
@@ -119,6 +119,8 @@ pub(crate) fn decode_new(mut fields: Fields<'_>) -> Result<NewPool, Refusal> {
         drain: settings::decode_drain(&mut fields, None)?,
         all_down_forward: settings::decode_pool_health(&mut fields)?.unwrap_or(false),
         member_tls: member_tls::decode(&mut fields, None)?.into_option(),
+        member_proxy_protocol: settings::decode_proxy_protocol(&mut fields)?.into_option(),
+        quic_cid_hash: settings::decode_quic_cid_hash(&mut fields, None)?,
         load_balancer: fields.id::<LoadBalancerId>("loadbalancer_id")?,
         listener: fields.id::<ListenerId>("listener_id")?,
         protection: marks::protection(&mut fields)?,
@@ -130,6 +132,11 @@ pub(crate) fn decode_new(mut fields: Fields<'_>) -> Result<NewPool, Refusal> {
     }
     fields.done()?;
     Ok(new)
+}
+
+/// `ip_version` where nothing is said.
+pub(crate) fn default_ip_version(protocol: PoolProtocol) -> IpVersion {
+    if protocol.is_layer7() { IpVersion::V4 } else { IpVersion::Dualstack }
 }
 
 /// Fixed at creation (behaviours.md section 4).
@@ -159,7 +166,7 @@ pub(crate) fn decode_patch(mut fields: Fields<'_>, pool: &Pool) -> Result<PoolPa
         name: marks::name(&mut fields)?,
         description: marks::description(&mut fields)?,
         admin_up: None,
-        algorithm: fields.choice("lb_algorithm", ALGORITHMS)?,
+        algorithm: fields.gated_choice(WRAPPER, "lb_algorithm", ALGORITHMS)?,
         stickiness: settings::decode_stickiness(&mut fields, pool.protocol, pool.stickiness.as_ref())?,
         slow_start: settings::decode_slow_start(&mut fields, pool.protocol, pool.slow_start)?,
         member_deletion_protection: fields.flag("member_deletion_protection_enable")?,
@@ -169,6 +176,8 @@ pub(crate) fn decode_patch(mut fields: Fields<'_>, pool: &Pool) -> Result<PoolPa
         drain: drain.map_or(model::Patch::Keep, model::Patch::Set),
         all_down_forward: settings::decode_pool_health(&mut fields)?,
         member_tls: member_tls::decode(&mut fields, pool.member_tls.as_ref())?,
+        member_proxy_protocol: settings::decode_proxy_protocol(&mut fields)?,
+        quic_cid_hash: settings::decode_quic_cid_hash(&mut fields, pool.quic_cid_hash)?,
         protection: marks::protection_patch(&mut fields)?,
     };
     fields.done()?;
@@ -176,7 +185,7 @@ pub(crate) fn decode_patch(mut fields: Fields<'_>, pool: &Pool) -> Result<PoolPa
 }
 
 /// `vpc_id`: absent, the empty string for no network, or a network.
-fn network(fields: &mut Fields<'_>) -> Result<Option<Option<NetworkId>>, Refusal> {
+pub(crate) fn network(fields: &mut Fields<'_>) -> Result<Option<Option<NetworkId>>, Refusal> {
     match fields.string("vpc_id", 0..=36)? {
         None => Ok(None),
         Some(text) if text.is_empty() => Ok(Some(None)),
@@ -207,7 +216,8 @@ pub(crate) fn encode(snapshot: &Snapshot, pool: &Pool) -> Wire {
         pool_health: settings::encode_pool_health(pool.all_down_forward),
         az_affinity: settings::AzAffinity::OFF,
         member_tls: pool.member_tls.as_ref().map(member_tls::encode),
-        quic_cid_hash_strategy: None,
+        quic_cid_hash_strategy: pool.quic_cid_hash.map(settings::encode_quic_cid_hash),
+        member_proxy_protocol: pool.member_proxy_protocol.map(settings::proxy_protocol),
         any_port_enable: pool.any_port,
         member_deletion_protection_enable: pool.member_deletion_protection,
         kind: kind(pool),
@@ -225,25 +235,28 @@ pub(crate) fn encode(snapshot: &Snapshot, pool: &Pool) -> Wire {
     }
 }
 
-fn protocol(pool: &Pool) -> &'static str {
+pub(crate) fn protocol(pool: &Pool) -> &'static str {
     match pool.protocol {
         PoolProtocol::Tcp => "TCP",
         PoolProtocol::Udp => "UDP",
+        PoolProtocol::Tls => "TLS",
+        PoolProtocol::Quic => "QUIC",
         PoolProtocol::Http => "HTTP",
         PoolProtocol::Https => "HTTPS",
         PoolProtocol::Grpc => "GRPC",
     }
 }
 
-fn algorithm(pool: &Pool) -> &'static str {
+pub(crate) fn algorithm(pool: &Pool) -> &'static str {
     match pool.algorithm {
         Algorithm::RoundRobin => "ROUND_ROBIN",
         Algorithm::LeastConnections => "LEAST_CONNECTIONS",
         Algorithm::SourceIp => "SOURCE_IP",
+        Algorithm::QuicCid => "QUIC_CID",
     }
 }
 
-fn kind(pool: &Pool) -> &'static str {
+pub(crate) fn kind(pool: &Pool) -> &'static str {
     match pool.kind {
         PoolKind::Any => "",
         PoolKind::Instance => "instance",
@@ -251,7 +264,7 @@ fn kind(pool: &Pool) -> &'static str {
     }
 }
 
-fn ip_version(pool: &Pool) -> &'static str {
+pub(crate) fn ip_version(pool: &Pool) -> &'static str {
     match pool.ip_version {
         IpVersion::V4 => "v4",
         IpVersion::Dualstack => "dualstack",
@@ -292,8 +305,8 @@ pub(crate) const FILTERS: &[Filter<View, Pool>] = &[
     }),
     Filter::flag("any_port_enable", |_, pool| one(pool.any_port)),
     Filter::text("public_border_group", |_, _| one(PUBLIC_BORDER_GROUP)),
-    Filter::integer("quic_cid_len", |_, _| nothing()),
-    Filter::integer("quic_cid_offset", |_, _| nothing()),
+    Filter::integer("quic_cid_len", |_, pool| maybe(pool.quic_cid_hash.map(|hash| hash.length))),
+    Filter::integer("quic_cid_offset", |_, pool| maybe(pool.quic_cid_hash.map(|hash| hash.offset))),
     Filter::pair("az_affinity", |_, _| settings::AzAffinity::OFF.pairs()),
 ];
 
@@ -303,7 +316,7 @@ pub(crate) const FILTERS: &[Filter<View, Pool>] = &[
 pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
     let view = call.view(RESOURCE, Verb::List)?;
     let all = view.snapshot.pools().values().map(AsRef::as_ref);
-    let own = all.filter(|pool: &&Pool| pool.project == view.project).collect();
+    let own = all.filter(|pool: &&Pool| pool.project == view.project && !pool.standby).collect();
     call.page(RESOURCE, &view, FILTERS, |pool| pool.id, own, |pool| encode(&view.snapshot, pool))
 }
 
@@ -347,7 +360,7 @@ pub(crate) mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::v3::fields::tests::read;
+    use crate::v3::fields::tests::{read, read_open};
 
     const ID: &str = "0123abcd-0123-4567-89ab-0123456789ab";
 
@@ -371,6 +384,9 @@ pub(crate) mod tests {
             drain: None,
             all_down_forward: false,
             member_tls: None,
+            member_proxy_protocol: None,
+            quic_cid_hash: None,
+            standby: false,
             load_balancer: None,
             protection: Protection::None,
             enterprise_project: None,
@@ -410,6 +426,27 @@ pub(crate) mod tests {
             IpVersion::V4
         );
         assert_eq!(new(json!({"loadbalancer_id": ID, "vpc_id": ""})).unwrap().network, None);
+    }
+
+    #[test]
+    fn protocols_that_are_not_carried_out_are_known_and_refused() {
+        for (protocol, algorithm, expect) in [
+            ("TLS", "ROUND_ROBIN", "protocol"),
+            ("QUIC", "QUIC_CID", "protocol"),
+            ("TCP", "QUIC_CID", "lb_algorithm"),
+        ] {
+            let content = json!({"loadbalancer_id": ID, "protocol": protocol, "lb_algorithm": algorithm});
+            assert_eq!(read(content.clone(), decode_new).map(drop), Err(expect.to_owned()), "{protocol}");
+            let made = read_open(content, decode_new).unwrap();
+            let shown = Pool { algorithm: made.algorithm, ..pool(made.protocol) };
+            let wire = serde_json::to_value(encode(&Snapshot::default(), &shown)).unwrap();
+            assert_eq!((&wire["protocol"], &wire["lb_algorithm"]), (&json!(protocol), &json!(algorithm)));
+            assert_eq!(made.ip_version, IpVersion::Dualstack);
+        }
+        for word in ["IP", "2_TUPLE_HASH"] {
+            let content = json!({"loadbalancer_id": ID, "protocol": word, "lb_algorithm": word});
+            assert!(read_open(content, decode_new).is_err(), "{word} is of gateways");
+        }
     }
 
     #[test]

@@ -13,7 +13,8 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use dataplane::{ListeningSocket, Transport, Verdicts};
+use dataplane::{ListeningSocket, Verdicts};
+use model::Transport;
 use model::{MemberHealth, MemberId, TargetId};
 
 use super::{

@@ -2,7 +2,7 @@
 
 use std::{os::fd::OwnedFd, path::Path, time::Duration};
 
-use dataplane::Transport;
+use model::Transport;
 
 use super::{Process, control_plane::ControlPlane};
 use crate::{

@@ -32,6 +32,9 @@ impl Snapshot {
                 for group in o.access.iter().flat_map(|access| &access.groups) {
                     self.by_ip_group.insert((*group, o.id));
                 }
+                if let Some(upgrade) = o.quic_upgrade() {
+                    self.by_quic_listener.insert((upgrade.listener, o.id));
+                }
                 self.listeners.insert(o.id, o);
             }
             Object::Pool(o) => {
@@ -138,6 +141,9 @@ impl Snapshot {
                 }
                 for group in o.access.iter().flat_map(|access| &access.groups) {
                     self.by_ip_group.remove(&(*group, o.id));
+                }
+                if let Some(upgrade) = o.quic_upgrade() {
+                    self.by_quic_listener.remove(&(upgrade.listener, o.id));
                 }
                 self.listeners.remove(&o.id);
             }

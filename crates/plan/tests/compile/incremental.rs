@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::{
-    Action, Algorithm, Compare, Kind, ListenerId, Object, PoolProtocol, Port, Priority, Revision,
+    Action, Algorithm, Compare, Kind, ListenerId, MemberRole, Object, PoolProtocol, Port, Priority, Revision,
     RuleSubject, SlowStartDuration, Snapshot, StickyMinutes, TlsVersion, Weight,
     listener::{AccessMode, Service},
     pool::{SlowStart, Stickiness},
@@ -12,8 +12,8 @@ use plan::{Plan, compile};
 use proptest::prelude::*;
 
 use crate::objects::{
-    Objects, access, certificate_id, enhanced, forward, forward_and_mirror, https, listener_id, probe,
-    security_policy_id, verified_by,
+    Objects, access, certificate_id, enhanced, forward, forward_and_mirror, https, https_upgrading_to,
+    listener_id, ports, probe, quic, security_policy_id, verified_by,
 };
 
 /// One edit of a small world; numbers are small so that objects refer to each other, or to what is not there.
@@ -91,10 +91,10 @@ fn edit() -> impl Strategy<Value = Edit> {
     prop_oneof![
         2 => (0..3u64, prop::bool::weighted(0.8), prop::bool::weighted(0.8))
             .prop_map(|(n, admin_up, vip)| Edit::LoadBalancer { n, admin_up, vip }),
-        4 => (0..5u64, 0..4u64, prop::option::weighted(0.8, 0..4u64), 0..10u8)
+        4 => (0..5u64, 0..4u64, prop::option::weighted(0.8, 0..4u64), 0..14u8)
             .prop_map(|(n, load_balancer, pool, variant)| Edit::Listener { n, load_balancer, pool, variant }),
-        3 => (0..3u64, 0..7u8).prop_map(|(n, variant)| Edit::Pool { n, variant }),
-        4 => (0..8u64, 0..4u64, 0..3u16, 0..3u8)
+        3 => (0..3u64, 0..9u8).prop_map(|(n, variant)| Edit::Pool { n, variant }),
+        4 => (0..8u64, 0..4u64, 0..3u16, 0..4u8)
             .prop_map(|(n, pool, weight, variant)| Edit::Member { n, pool, weight, variant }),
         2 => (0..3u64, 0..3u8).prop_map(|(n, variant)| Edit::Monitor { n, variant }),
         4 => (0..5u64, 0..5u64, 0..8u8).prop_map(|(n, listener, variant)| Edit::Policy { n, listener, variant }),
@@ -127,7 +127,11 @@ fn carry_out(objects: &mut Objects, edit: Edit) {
                     https.tls.security_policy = Some(security_policy_id(0));
                     listener.service = Service::Https(https.into());
                 }
-                _ => listener.access = Some(access(AccessMode::White, &[0, 1])),
+                9 => listener.access = Some(access(AccessMode::White, &[0, 1])),
+                10 => (listener.service, listener.ports) = (Service::Udp, ports(&[(53, 53), (60, 70)])),
+                11 => listener.service = quic(1),
+                12 => listener.service = https_upgrading_to(n + 1, true),
+                _ => listener.bits_per_second_max = 1000,
             });
         }
         Edit::Pool { n, variant } => objects.pool(n, |pool| match variant {
@@ -137,6 +141,8 @@ fn carry_out(objects: &mut Objects, edit: Edit) {
             3 => pool.any_port = true,
             4 => pool.member_tls = Some(verified_by(n)),
             5 => pool.slow_start = Some(SlowStart { enabled: true, duration: SlowStartDuration::of(30) }),
+            6 => pool.standby = true,
+            7 => (pool.protocol, pool.algorithm) = (PoolProtocol::Quic, Algorithm::QuicCid),
             _ => pool.all_down_forward = true,
         }),
         Edit::Member { n, pool, weight, variant } => objects.member(n, pool, |member| {
@@ -144,6 +150,7 @@ fn carry_out(objects: &mut Objects, edit: Edit) {
             match variant {
                 0 => {}
                 1 => member.admin_up = false,
+                2 => member.role = Some(if n % 2 == 0 { MemberRole::Master } else { MemberRole::Slave }),
                 _ => member.port = None,
             }
         }),

@@ -3,6 +3,7 @@
 
 mod golden;
 mod incremental;
+mod layer4;
 mod objects;
 mod routing;
 mod targets;

@@ -7,12 +7,14 @@ use model::{
     AccessLog, AccessLogId, Action, Algorithm, Certificate, CertificateId, CertificateKind, CipherSuite,
     Compare, ConnectTimeout, HealthMonitor, HealthMonitorId, IdleTimeout, IpEntry, IpGroup, IpGroupId, Kind,
     Listener, ListenerId, LoadBalancer, LoadBalancerId, Member, MemberId, MemberTls, MonitorType, NetworkId,
-    Object, ObjectKey, Policy, PolicyId, Pool, PoolId, PoolProtocol, Port, ProbeInterval, ProbeThreshold,
-    ProbeTimeout, ProjectId, Quota, QuotaKey, Rule, RuleId, RuleSubject, Secret, SecurityPolicy,
-    SecurityPolicyId, Snapshot, SubnetId, SystemSecurityPolicy, Timestamp, TlsVersion, Weight,
+    Object, ObjectKey, Policy, PolicyId, Pool, PoolId, PoolProtocol, Port, PortRange, Ports, ProbeInterval,
+    ProbeThreshold, ProbeTimeout, ProjectId, Quota, QuotaKey, Rule, RuleId, RuleSubject, Secret,
+    SecurityPolicy, SecurityPolicyId, Snapshot, SubnetId, SystemSecurityPolicy, Timestamp, TlsVersion,
+    Weight,
     health_monitor::{ExpectedStatuses, HttpProbe, ProbeMethod, ProbePath},
     listener::{
-        AccessControl, AccessMode, HttpService, HttpsService, InsertHeaders, Service, SniMatch, TlsService,
+        AccessControl, AccessMode, HttpService, HttpsService, InsertHeaders, QuicService, QuicUpgrade,
+        Service, SniMatch, TlsService,
     },
     load_balancer::{Protection, Vip, WafFailure},
     policy::{Extras, FixedResponse, Forward, HeaderEdits, Mirror},
@@ -42,6 +44,7 @@ impl Objects {
             zones: vec!["zone-1".to_owned()],
             l4_flavor: None,
             l7_flavor: None,
+            bits_per_second_max: 0,
             member_subnets: Vec::new(),
             ip_targets: true,
             deletion_protection: false,
@@ -71,7 +74,7 @@ impl Objects {
             name: Default::default(),
             description: Default::default(),
             admin_up: true,
-            port: Port::of(8000 + (n % 1000) as u16),
+            ports: Port::of(8000 + (n % 1000) as u16).into(),
             service: Service::Http(http()),
             default_pool: pool.map(pool_id),
             target: Default::default(),
@@ -80,6 +83,8 @@ impl Objects {
             transparent_client_ip: false,
             connections_max: 0,
             connections_per_second_max: 0,
+            bits_per_second_max: 0,
+            proxy_accept: None,
             protection: Protection::None,
             enterprise_project: None,
             tags: Vec::new(),
@@ -109,6 +114,9 @@ impl Objects {
             drain: None,
             all_down_forward: false,
             member_tls: None,
+            member_proxy_protocol: None,
+            quic_cid_hash: None,
+            standby: false,
             load_balancer: None,
             protection: Protection::None,
             enterprise_project: None,
@@ -131,6 +139,7 @@ impl Objects {
             subnet: None,
             zone: None,
             admin_up: true,
+            role: None,
             created_at: Timestamp::default(),
             updated_at: Timestamp::default(),
         };
@@ -347,7 +356,27 @@ pub(crate) fn https(certificate: u64, by_name: &[u64]) -> HttpsService {
             security_policy: None,
             early_data: false,
         },
+        quic: None,
     }
+}
+
+/// A listener of port ranges.
+pub(crate) fn ports(ranges: &[(u16, u16)]) -> Ports {
+    let range =
+        |&(first, last): &(u16, u16)| PortRange::new(Port::of(first), Port::of(last)).expect("lawful ranges");
+    Ports::Ranges(ranges.iter().map(range).collect::<Vec<_>>().try_into().expect("lawful ranges"))
+}
+
+/// HTTP/3 with that certificate.
+pub(crate) fn quic(certificate: u64) -> Service {
+    let HttpsService { http, tls, quic: _ } = https(certificate, &[]);
+    Service::Quic(QuicService { http: HttpService { http2: true, ..http }, tls }.into())
+}
+
+/// HTTPS whose answers tell of a QUIC listener.
+pub(crate) fn https_upgrading_to(listener: u64, enabled: bool) -> Service {
+    let quic = Some(QuicUpgrade { listener: listener_id(listener), enabled });
+    Service::Https(HttpsService { quic, ..https(1, &[]) }.into())
 }
 
 /// Members whose chains lead to a certificate's authorities.
@@ -381,6 +410,7 @@ pub(crate) fn probe() -> ProbeSettings {
         rise: ProbeThreshold::of(3),
         fall: ProbeThreshold::of(3),
         port: None,
+        datagram: None,
         http: HttpProbe {
             method: ProbeMethod::Get,
             path: ProbePath::root(),

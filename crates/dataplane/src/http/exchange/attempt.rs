@@ -89,10 +89,7 @@ impl Exchange {
     }
 
     fn may_retry(&self) -> bool {
-        match &self.service.plan.service {
-            plan::ServicePlan::Http(http) => http.member_retry,
-            plan::ServicePlan::Tcp | plan::ServicePlan::Udp => false,
-        }
+        self.service.plan.http().is_some_and(|http| http.member_retry)
     }
 }
 
@@ -155,10 +152,7 @@ pub(super) fn open(
                 if let Some(log) = log {
                     log.over(OwnAnswer::BadGateway.status());
                 }
-                let retry = match &service.plan.service {
-                    plan::ServicePlan::Http(http) => http.member_retry,
-                    plan::ServicePlan::Tcp | plan::ServicePlan::Udp => false,
-                };
+                let retry = service.plan.http().is_some_and(|http| http.member_retry);
                 if !retry || !tried.add(work.index()) {
                     return Err((OwnAnswer::BadGateway, None));
                 }

@@ -245,7 +245,7 @@ fn send_copy(copy: &mut Option<Box<mirror::Copy>>, up: &mut Flow, door: &Rc<Door
 
 /// Which coding the client takes; asked only where the listener compresses.
 fn compression(service: &Service, head: &RequestHead<'_>) -> Option<Option<ContentCoding>> {
-    let plan::ServicePlan::Http(http) = &service.plan.service else { return None };
+    let http = service.plan.http()?;
     (http.gzip && head.version() == Version::Http11)
         .then(|| negotiate(head.values(HeaderId::ACCEPT_ENCODING)))
 }

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use control::{BatchCreated, BatchOutcome, statuses::load_balancer_status};
-use model::{LoadBalancerId, Member, PoolId, SystemSecurityPolicy, flavor};
+use model::{LoadBalancerId, Member, PoolId, SystemSecurityPolicy, flavor, member_check::CheckSubject};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::v3::{
     access_log as v3_access_log, certificate as v3_certificate,
     contract::{tables, world::*},
-    flavor as v3_flavor, health_monitor, ip_group as v3_ip_group, listener, load_balancer,
+    flavor as v3_flavor, health_monitor, ip_group as v3_ip_group, listener, load_balancer, master_slave_pool,
     member as v3_member,
     member::batch,
     policy as v3_policy, pool as v3_pool, quota, rule as v3_rule, security_policy as v3_security_policy,
@@ -30,6 +30,12 @@ fn answers() -> Vec<(&'static str, &'static str, Value)> {
         ("Listener", "listener_https", json(&listener::encode(&https_listener()))),
         ("Listener", "listener_tcp", json(&listener::encode(&tcp_listener()))),
         ("Pool", "pool", json(&v3_pool::encode(snapshot, &pool()))),
+        ("MasterSlavePool", "master_slave_pool", json(&master_slave_pool::encode(&view, &standby_pool()))),
+        (
+            "MemberCheckJobInfo",
+            "member_check",
+            json(&v3_member::check::encode(&v3_member::check::tests::check(CheckSubject::All))),
+        ),
         ("Member", "member", json(&v3_member::encode(&view, &member()))),
         ("Member", "member_ip_target", json(&v3_member::encode(&view, &ip_target))),
         ("MemberInfo", "member_of_all", json(&v3_member::all::encode(&view, &member()))),
@@ -97,10 +103,15 @@ fn keys(object: &Value) -> BTreeSet<&str> {
 /// Compares the keys of an answer, and of all objects in it, with their schemas.
 fn same_keys(schemas: &BTreeMap<String, Value>, schema: &str, answer: &Value, at: &str) {
     let mut shown = keys(answer);
-    // Ours: why a listener is in ERROR, how strict it is, how members are verified, what to know of a certificate. In their schemas optional: the code of a success; switches of headers about TLS.
+    // Ours: why a listener is in ERROR, how strict it is, how members are verified, PROXY headers, bandwidth, what to know of a certificate. In their schemas optional: the code of a success; switches of headers about TLS.
     shown.remove("provisioning_reason");
     shown.remove("desync_mode");
     shown.remove("member_tls");
+    shown.remove("member_proxy_protocol");
+    shown.remove("proxy_protocol_accept");
+    if !schema.starts_with("Flavor") {
+        shown.remove("bandwidth");
+    }
     shown.remove("warnings");
     let optional = match schema {
         "ListenerInsertHeaders" => return,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::v3::{
     access_log, certificate, contract::tables, flavor, health_monitor, ip_group, list::Filter, listener,
-    load_balancer, member, policy, pool, quota, rule, security_policy, zone,
+    load_balancer, master_slave_pool, member, policy, pool, quota, rule, security_policy, zone,
 };
 
 /// Parameters that say which page, not what is on it.
@@ -35,6 +35,7 @@ fn every_documented_filter_is_known_and_reads_its_type() {
         ("ListL7Rules", names(rule::FILTERS)),
         ("ListAllL7Rules", names(rule::all::FILTERS)),
         ("ListLogtanks", names(access_log::FILTERS)),
+        ("ListMasterSlavePools", names(master_slave_pool::FILTERS)),
     ]);
     // It names a load balancer rather than a zone's field, so its handler reads it.
     ours.entry("ListAvailabilityZones").or_default().insert("loadbalancer_id", "string");

@@ -7,7 +7,8 @@ use crate::v3::{
     access_log, certificate,
     contract::tables,
     fields::{Fields, Refusal, UnknownFields},
-    health_monitor, ip_group, listener, load_balancer, member, policy, pool, rule, security_policy,
+    health_monitor, ip_group, listener, load_balancer, master_slave_pool, member, policy, pool, rule,
+    security_policy,
 };
 
 type Decode = fn(Fields<'_>) -> Result<(), Refusal>;
@@ -53,6 +54,35 @@ fn schemas() -> Vec<(&'static str, Decode, Value)> {
             "UpdatePoolOption",
             |fields| pool::decode_patch(fields, &pool::tests::pool(PoolProtocol::Http)).map(drop),
             json!({}),
+        ),
+        (
+            "CreateMasterSlavePoolOption",
+            |fields| master_slave_pool::decode_new(fields).map(drop),
+            json!({
+                "protocol": "TCP",
+                "lb_algorithm": "ROUND_ROBIN",
+                "type": "ip",
+                "members": [
+                    {"address": "127.88.1.1", "protocol_port": 80, "role": "master"},
+                    {"address": "127.88.1.2", "protocol_port": 80, "role": "slave"},
+                ],
+                "healthmonitor": {"type": "TCP", "delay": 5, "timeout": 3, "max_retries": 3},
+            }),
+        ),
+        (
+            "CreateMasterSlaveHealthMonitorOption",
+            |fields| master_slave_pool::decode_monitor(fields).map(drop),
+            json!({"type": "HTTP", "delay": 5, "timeout": 3, "max_retries": 3}),
+        ),
+        (
+            "CreateMasterSlaveMemberOption",
+            |fields| master_slave_pool::decode_member(fields, false).map(drop),
+            json!({"address": "127.88.1.1", "protocol_port": 80, "role": "master"}),
+        ),
+        (
+            "CreateMemberHealthCheckJobOption",
+            |fields| member::check::decode(fields).map(drop),
+            json!({"listener_id": ID, "subject": "all"}),
         ),
         (
             "CreateMemberOption",
@@ -165,7 +195,6 @@ const LATER: &[&str] = &[
     "billing_info",
     "autoscaling",
     "quic_config",
-    "port_ranges",
     "nat64_enable",
     "az_affinity",
     "public_border_group",
@@ -239,8 +268,10 @@ fn bad_values(name: &str, row: &Value) -> Vec<(&'static str, Value)> {
             bad.push(("not of the form", json!("nonsense")));
         }
     }
-    // Not marked in the schema; the prose says that null is the default (timeouts), that it clears (behaviours.md section 4).
-    let null_in_prose = ["client_timeout", "member_timeout", "default_pool_id"].contains(&name);
+    // Not marked in the schema; the prose says that null is the default (timeouts), that it clears (behaviours.md section 4); it is
+    // marked for pools of the other kind (stickiness).
+    let null_in_prose =
+        ["client_timeout", "member_timeout", "default_pool_id", "session_persistence"].contains(&name);
     if row["nullable"] != json!(true) && !later && !null_in_prose && !NULL_CLEARS.contains(&name) {
         bad.push(("null", Value::Null));
     }

@@ -6,10 +6,10 @@ use control::View;
 use model::{
     AccessLog, AccessLogId, Action, Algorithm, Certificate, CertificateFacts, CertificateId, CertificateKind,
     Compare, Facts, Fault, HealthMonitor, HealthMonitorId, IpEntry, IpGroup, IpGroupId, Listener, ListenerId,
-    LoadBalancer, LoadBalancerId, Member, MemberHealth, MemberId, Network, NetworkId, Policy, PolicyId, Pool,
-    PoolId, PoolProtocol, Port, Priority, ProbeFailure, ProbeFailureCode, ProjectId, RequestRate, Rule,
-    RuleId, RuleSubject, Secret, SecurityPolicy, SecurityPolicyId, Snapshot, Subnet, SubnetId,
-    SystemSecurityPolicy, Tag, TargetId, TargetOverride, Timestamp, TlsVersion, Verdict, Weight,
+    LoadBalancer, LoadBalancerId, Member, MemberHealth, MemberId, MemberRole, Network, NetworkId, Policy,
+    PolicyId, Pool, PoolId, PoolProtocol, Port, Priority, ProbeFailure, ProbeFailureCode, ProjectId,
+    RequestRate, Rule, RuleId, RuleSubject, Secret, SecurityPolicy, SecurityPolicyId, Snapshot, Subnet,
+    SubnetId, SystemSecurityPolicy, Tag, TargetId, TargetOverride, Timestamp, TlsVersion, Verdict, Weight,
     certificate::EncryptionPair,
     flavor,
     health_monitor::{ExpectedStatuses, HttpProbe, ProbeMethod, ProbePath},
@@ -76,6 +76,12 @@ pub(super) fn world() -> Snapshot {
     snapshot.put(Pool { id: PoolId::new(id(31)), ..pool() }.into());
     snapshot.put(monitor().into());
     snapshot.put(member().into());
+    snapshot.put(standby_pool().into());
+    for member in standby_members() {
+        snapshot.put(member.into());
+    }
+    let monitor = HealthMonitor { id: HealthMonitorId::new(id(41)), pool: standby_pool().id, ..monitor() };
+    snapshot.put(monitor.into());
     snapshot
 }
 
@@ -110,9 +116,36 @@ pub(super) fn member() -> Member {
         subnet: Some(SubnetId::new(id(2))),
         zone: None,
         admin_up: true,
+        role: None,
         created_at: AT,
         updated_at: AT,
     }
+}
+
+/// An active/standby pool, which [`world`] has with two members and a monitor.
+pub(super) fn standby_pool() -> Pool {
+    Pool {
+        id: PoolId::new(id(32)),
+        protocol: PoolProtocol::Tcp,
+        algorithm: Algorithm::SourceIp,
+        stickiness: None,
+        slow_start: None,
+        kind: model::pool::PoolKind::Instance,
+        standby: true,
+        ..pool()
+    }
+}
+
+/// The members of [`standby_pool`].
+fn standby_members() -> [Member; 2] {
+    let of = |n, role| Member {
+        id: MemberId::new(id(n)),
+        pool: standby_pool().id,
+        address: [127, 88, 9, n as u8].into(),
+        role: Some(role),
+        ..member()
+    };
+    [of(52, MemberRole::Master), of(53, MemberRole::Slave)]
 }
 
 pub(super) fn load_balancer() -> LoadBalancer {
@@ -132,6 +165,7 @@ pub(super) fn load_balancer() -> LoadBalancer {
         zones: vec!["local-1a".to_owned()],
         l4_flavor: None,
         l7_flavor: Some(flavor::CATALOGUE[7].id),
+        bits_per_second_max: 0,
         member_subnets: Vec::new(),
         ip_targets: false,
         deletion_protection: false,
@@ -152,7 +186,7 @@ pub(super) fn http_listener() -> Listener {
         name: "http".try_into().unwrap(),
         description: "front".try_into().unwrap(),
         admin_up: true,
-        port: Port::of(80),
+        ports: Port::of(80).into(),
         service: Service::Http(HttpService {
             request_timeout: HttpService::EXCHANGE_TIMEOUT_DEFAULT,
             response_timeout: HttpService::EXCHANGE_TIMEOUT_DEFAULT,
@@ -170,6 +204,8 @@ pub(super) fn http_listener() -> Listener {
         transparent_client_ip: true,
         connections_max: 0,
         connections_per_second_max: 0,
+        bits_per_second_max: 0,
+        proxy_accept: None,
         access: None,
         protection: Protection::None,
         enterprise_project: None,
@@ -197,8 +233,8 @@ pub(super) fn https_listener() -> Listener {
     Listener {
         id: ListenerId::new(id(22)),
         name: "https".try_into().unwrap(),
-        port: Port::of(443),
-        service: Service::Https(Box::new(HttpsService { http, tls })),
+        ports: Port::of(443).into(),
+        service: Service::Https(Box::new(HttpsService { http, tls, quic: None })),
         access: Some(AccessControl { groups: vec![ip_group().id], enabled: true, mode: AccessMode::Black }),
         ..http_listener()
     }
@@ -348,7 +384,7 @@ pub(super) fn tcp_listener() -> Listener {
     Listener {
         id: ListenerId::new(id(21)),
         name: "tcp".try_into().unwrap(),
-        port: Port::of(9000),
+        ports: Port::of(9000).into(),
         service: Service::Tcp,
         default_pool: None,
         idle_timeout: IdleTimeout::of(300),
@@ -383,6 +419,7 @@ pub(super) fn monitor() -> HealthMonitor {
             rise: ProbeThreshold::of(3),
             fall: ProbeThreshold::of(3),
             port: None,
+            datagram: None,
             http: HttpProbe {
                 method: ProbeMethod::Get,
                 path: ProbePath::root(),

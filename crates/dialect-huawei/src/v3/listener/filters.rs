@@ -6,7 +6,7 @@ use model::Listener;
 use crate::v3::{
     answer,
     list::{Filter, each, either, enterprise_project, maybe, nothing, one},
-    listener::{CONNECTION_LIMIT, member_retry, protocol, tls},
+    listener::{CONNECTION_LIMIT, layer4, member_retry, protocol, tls},
 };
 
 /// What its list can be filtered by.
@@ -15,7 +15,7 @@ pub(crate) const FILTERS: &[Filter<View, Listener>] = &[
     Filter::text("name", |_, listener| one(&listener.name)),
     Filter::text("description", |_, listener| one(&listener.description)),
     Filter::text("protocol", |_, listener| one(protocol(listener.protocol()))),
-    Filter::text("protocol_port", |_, listener| one(listener.port)),
+    Filter::text("protocol_port", |_, listener| one(layer4::port(listener))),
     Filter::text("default_tls_container_ref", |_, listener| maybe(tls::certificate(listener))),
     Filter::text("client_ca_tls_container_ref", |_, listener| maybe(tls::client_ca(listener))),
     Filter::flag("admin_state_up", |_, listener| one(listener.admin_up)),
@@ -37,7 +37,7 @@ pub(crate) const FILTERS: &[Filter<View, Listener>] = &[
     Filter::integer("member_timeout", |_, listener| maybe(listener.http().map(|http| http.response_timeout))),
     Filter::integer("keepalive_timeout", |_, listener| one(listener.idle_timeout)),
     Filter::flag("transparent_client_ip_enable", |_, listener| one(listener.transparent_client_ip)),
-    Filter::flag("proxy_protocol_enable", |_, listener| one(super::introduces_clients(listener))),
+    Filter::flag("proxy_protocol_enable", |_, listener| one(layer4::proxy_sent(listener))),
     Filter::flag("enhance_l7policy_enable", |_, listener| {
         one(listener.http().is_some_and(|http| http.enhanced_policies))
     }),

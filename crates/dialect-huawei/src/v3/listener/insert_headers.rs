@@ -111,7 +111,7 @@ fn decode_tls(
             None => Patch::Keep,
         };
         match protocol {
-            ListenerProtocol::Https => {
+            ListenerProtocol::Https | ListenerProtocol::Quic => {
                 let patch = TlsHeaderPatch { enabled: fields.flag(switch)?, alias };
                 if patch != TlsHeaderPatch::default() {
                     patches.insert(*header, patch);
@@ -160,9 +160,10 @@ pub(crate) fn changes_a_request(patch: &InsertHeadersPatch) -> bool {
 
 // ---- encode ----
 
-/// The switches of an HTTP or HTTPS listener; other listeners have none.
+/// The switches of a listener of layer 7; other listeners have none.
 pub(crate) fn encode(headers: Option<&InsertHeaders>, protocol: ListenerProtocol) -> Wire {
     let Some(headers) = headers else { return Wire::default() };
+    let secure = matches!(protocol, ListenerProtocol::Https | ListenerProtocol::Quic);
     let mut wire = Map::new();
     let mut show = |name: &str, value: Value| wire.insert(name.to_owned(), value);
     show("X-Forwarded-ELB-IP", json!(headers.elb_ip));
@@ -181,10 +182,10 @@ pub(crate) fn encode(headers: Option<&InsertHeaders>, protocol: ListenerProtocol
     for TlsNames { header, switch, alias } in TLS_NAMES {
         let now = headers.tls.get(header);
         let of_old = matches!(header, TlsHeader::CertificateId | TlsHeader::Protocol | TlsHeader::Cipher);
-        if of_old || protocol == ListenerProtocol::Https {
+        if of_old || secure {
             show(switch, json!(now.is_some_and(|now| now.enabled)));
         }
-        if let (Some(alias), ListenerProtocol::Https) = (alias, protocol) {
+        if let (Some(alias), true) = (alias, secure) {
             show(alias, json!(now.and_then(|now| now.alias.as_ref())));
         }
     }

@@ -1,7 +1,7 @@
 //! The settings of a listener that depend on what it speaks: timeouts, and what only HTTP has.
 
 use model::{
-    ExchangeTimeout, IdleTimeout, ListenerProtocol, Patch,
+    ExchangeTimeout, FlavorLayer, IdleTimeout, ListenerProtocol, Patch,
     listener::{DesyncMode, HttpService, InsertHeaders, InsertHeadersPatch},
 };
 
@@ -33,7 +33,10 @@ const DESYNC_MODES: &[(&str, Option<DesyncMode>)] = &[
 
 /// The fields of a listener of that protocol.
 pub(super) fn decode(fields: &mut Fields<'_>, protocol: ListenerProtocol) -> Result<Said, Refusal> {
-    let shortest_idle = if protocol.is_layer4() { 10 } else { 0 };
+    let shortest_idle = match protocol.layer() {
+        FlavorLayer::L4 => 10,
+        FlavorLayer::L7 => 0,
+    };
     let idle = fields.integer("keepalive_timeout", shortest_idle..=4000)?;
     let said = Said {
         idle_timeout: idle.map(|seconds| fields.typed("keepalive_timeout", seconds)).transpose()?,
@@ -46,9 +49,9 @@ pub(super) fn decode(fields: &mut Fields<'_>, protocol: ListenerProtocol) -> Res
         enhanced_policies: fields.flag("enhance_l7policy_enable")?,
         desync: fields.choice("desync_mode", DESYNC_MODES)?,
     };
-    match protocol {
-        ListenerProtocol::Http | ListenerProtocol::Https => Ok(said),
-        ListenerProtocol::Tcp | ListenerProtocol::Udp | ListenerProtocol::Tls => {
+    match protocol.layer() {
+        FlavorLayer::L7 => Ok(said),
+        FlavorLayer::L4 => {
             let changes_a_request =
                 said.insert_headers.as_ref().is_some_and(insert_headers::changes_a_request);
             let misplaced = [
@@ -61,9 +64,8 @@ pub(super) fn decode(fields: &mut Fields<'_>, protocol: ListenerProtocol) -> Res
                 ("desync_mode", said.desync.is_some()),
             ];
             match misplaced.iter().find(|(_, misplaced)| *misplaced) {
-                Some((name, _)) => {
-                    Err(fields.refuse(name, "only HTTP and HTTPS listeners have this setting; leave it out"))
-                }
+                Some((name, _)) => Err(fields
+                    .refuse(name, "only HTTP, HTTPS and QUIC listeners have this setting; leave it out")),
                 None => Ok(Said { idle_timeout: said.idle_timeout, ..Said::default() }),
             }
         }
@@ -71,15 +73,15 @@ pub(super) fn decode(fields: &mut Fields<'_>, protocol: ListenerProtocol) -> Res
 }
 
 impl Said {
-    /// The HTTP settings of a new listener.
-    pub(super) fn into_http(self) -> HttpService {
+    /// The HTTP settings of a new listener; `http2` is what holds where nothing is said.
+    pub(super) fn into_http(self, http2: bool) -> HttpService {
         HttpService {
             request_timeout: self.request_timeout.unwrap_or(HttpService::EXCHANGE_TIMEOUT_DEFAULT),
             response_timeout: self.response_timeout.unwrap_or(HttpService::EXCHANGE_TIMEOUT_DEFAULT),
             member_retry: self.member_retry.unwrap_or(true),
             insert_headers: self.insert_headers.unwrap_or_default().apply(InsertHeaders::default()),
             gzip: self.gzip.unwrap_or(false),
-            http2: self.http2.unwrap_or(false),
+            http2: self.http2.unwrap_or(http2),
             enhanced_policies: self.enhanced_policies.unwrap_or(false),
             desync: self.desync.unwrap_or_default(),
         }

@@ -123,18 +123,7 @@ fn an_update_tells_absent_null_and_a_value_apart() {
 
 /// A listener of that protocol with nothing set.
 pub(crate) fn listener(protocol: ListenerProtocol) -> Listener {
-    let new = new(
-        match protocol {
-            ListenerProtocol::Tcp => "TCP",
-            ListenerProtocol::Udp => "UDP",
-            ListenerProtocol::Tls => "TLS",
-            ListenerProtocol::Http => "HTTP",
-            ListenerProtocol::Https => "HTTPS",
-        },
-        "name",
-        json!("x"),
-    )
-    .unwrap();
+    let new = new(super::protocol(protocol), "name", json!("x")).unwrap();
     Listener {
         id: ID.parse().unwrap(),
         project: model::ProjectId::new(uuid::Uuid::from_u128(1)),
@@ -142,7 +131,7 @@ pub(crate) fn listener(protocol: ListenerProtocol) -> Listener {
         name: new.name,
         description: new.description,
         admin_up: new.admin_up,
-        port: new.port,
+        ports: new.ports,
         service: new.service,
         default_pool: new.default_pool,
         target: new.target,
@@ -151,6 +140,8 @@ pub(crate) fn listener(protocol: ListenerProtocol) -> Listener {
         transparent_client_ip: new.transparent_client_ip,
         connections_max: new.connections_max,
         connections_per_second_max: new.connections_per_second_max,
+        bits_per_second_max: new.bits_per_second_max,
+        proxy_accept: new.proxy_accept,
         access: new.access,
         protection: new.protection,
         enterprise_project: None,

@@ -26,41 +26,16 @@ const SNI_MATCHES: &[(&str, Option<SniMatch>)] =
 /// Most certificates that a listener picks from by name.
 const SNI_MAX: usize = 50;
 
-/// The fields about TLS of a listener of that protocol. Without TLS only values that say nothing are accepted.
+/// The fields about TLS of a listener of that protocol. What it does not have may be said with values that say nothing.
 pub(super) fn decode(fields: &mut Fields<'_>, protocol: ListenerProtocol) -> Result<Said, Refusal> {
-    match protocol {
-        ListenerProtocol::Https => decode_tls(fields),
-        ListenerProtocol::Tls => {
-            // Nothing is known of what may be said twice.
-            fields.only_harmless(
-                "ssl_early_data_enable",
-                Harmless::Off,
-                "only HTTPS listeners have this setting; leave it out",
-            )?;
-            decode_tls(fields)
-        }
-        ListenerProtocol::Tcp | ListenerProtocol::Udp | ListenerProtocol::Http => {
-            for (name, harmless) in [
-                ("default_tls_container_ref", Harmless::Empty),
-                ("client_ca_tls_container_ref", Harmless::Empty),
-                ("sni_container_refs", Harmless::NoItems),
-                ("sni_match_algo", Harmless::Default("wildcard")),
-                ("tls_ciphers_policy", Harmless::Default(SystemSecurityPolicy::DEFAULT.as_str())),
-                ("security_policy_id", Harmless::Empty),
-                ("ssl_early_data_enable", Harmless::Off),
-            ] {
-                fields.only_harmless(
-                    name,
-                    harmless,
-                    "only HTTPS and TLS listeners have this setting; leave it out",
-                )?;
-            }
-            Ok(Said::default())
-        }
+    for (name, harmless) in not_had(protocol) {
+        fields.only_harmless(
+            name,
+            *harmless,
+            "listeners of this protocol do not have this setting; leave it out",
+        )?;
     }
-}
-
-fn decode_tls(fields: &mut Fields<'_>) -> Result<Said, Refusal> {
+    // What was read above is not there any more.
     Ok(Said {
         certificate: fields.id("default_tls_container_ref")?,
         sni_certificates: fields.parsed_list("sni_container_refs", SNI_MAX, "a certificate's id")?,
@@ -70,6 +45,31 @@ fn decode_tls(fields: &mut Fields<'_>) -> Result<Said, Refusal> {
         security_policy: fields.nullable_id("security_policy_id")?,
         early_data: fields.flag("ssl_early_data_enable")?,
     })
+}
+
+type Setting = (&'static str, Harmless);
+const EARLY_DATA: Setting = ("ssl_early_data_enable", Harmless::Off);
+const CLIENT_CA: Setting = ("client_ca_tls_container_ref", Harmless::Empty);
+const SECURITY_POLICY: Setting = ("security_policy_id", Harmless::Empty);
+const SYSTEM_POLICY: Setting =
+    ("tls_ciphers_policy", Harmless::Default(SystemSecurityPolicy::DEFAULT.as_str()));
+
+/// The settings that listeners of a protocol do not have.
+fn not_had(protocol: ListenerProtocol) -> &'static [Setting] {
+    match protocol {
+        ListenerProtocol::Https => &[],
+        ListenerProtocol::Tls => &[EARLY_DATA],
+        ListenerProtocol::Quic => &[EARLY_DATA, CLIENT_CA, SECURITY_POLICY, SYSTEM_POLICY],
+        ListenerProtocol::Tcp | ListenerProtocol::Udp | ListenerProtocol::Http => &[
+            EARLY_DATA,
+            CLIENT_CA,
+            SECURITY_POLICY,
+            SYSTEM_POLICY,
+            ("default_tls_container_ref", Harmless::Empty),
+            ("sni_container_refs", Harmless::NoItems),
+            ("sni_match_algo", Harmless::Default("wildcard")),
+        ],
+    }
 }
 
 fn system_policy(fields: &mut Fields<'_>) -> Result<Option<SystemSecurityPolicy>, Refusal> {
@@ -121,9 +121,10 @@ pub(super) fn sni_match(listener: &Listener) -> &'static str {
     }
 }
 
-/// The system's security policy.
+/// The system's security policy; QUIC listeners have none.
 pub(super) fn system_policy_name(listener: &Listener) -> Option<&'static str> {
-    listener.tls().map(|tls| tls.system_policy.as_str())
+    let tls = listener.tls().filter(|_| listener.protocol() != ListenerProtocol::Quic);
+    tls.map(|tls| tls.system_policy.as_str())
 }
 
 /// The project's security policy.

@@ -3,7 +3,8 @@
 //! In an update, what an object leaves open stays as the pool has it.
 
 use model::{
-    DrainTimeout, Patch, PoolProtocol, SlowStartDuration, StickyMinutes,
+    CidLength, CidOffset, DrainTimeout, Patch, PoolProtocol, ProxyVersion, QuicCidHash, SlowStartDuration,
+    StickyMinutes,
     pool::{Drain, SlowStart as ModelSlowStart, Stickiness},
 };
 use serde::Serialize;
@@ -39,6 +40,13 @@ pub(crate) struct ConnectionDrain {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct PoolHealth {
     minimum_healthy_member_count: u8,
+}
+
+/// The part of a connection id that places a connection.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct QuicCidHashStrategy {
+    len: u8,
+    offset: u8,
 }
 
 /// Preference for members of the own zone; not built, so always off.
@@ -85,14 +93,14 @@ const STICKY_KINDS: &[(&str, Option<StickyKind>)] = &[
     ("HTTP_COOKIE", Some(StickyKind::HttpCookie)),
     ("APP_COOKIE", Some(StickyKind::AppCookie)),
 ];
-const TCP_STICKY_DEFAULT: StickyMinutes = StickyMinutes::of(1);
+const LAYER4_STICKY_DEFAULT: StickyMinutes = StickyMinutes::of(1);
 const HTTP_STICKY_DEFAULT: StickyMinutes = StickyMinutes::of(1440);
 const SLOW_START_DEFAULT: SlowStartDuration = SlowStartDuration::of(30);
 /// 300 s (open-questions.md row 52).
 const DRAIN_TIMEOUT_DEFAULT: DrainTimeout = DrainTimeout::of(300);
 
 /// `session_persistence` of a pool of that protocol, which has `now` so far (behaviours.md section 7):
-/// TCP always sticks by source address, whatever type is given; HTTP by a cookie of ours or of the members.
+/// Layer 4 always sticks by source address, whatever type is given; HTTP by a cookie of ours or of the members.
 pub(crate) fn decode_stickiness(
     pool: &mut Fields<'_>,
     protocol: PoolProtocol,
@@ -105,9 +113,9 @@ pub(crate) fn decode_stickiness(
     };
     let kind = fields.choice("type", STICKY_KINDS)?.or(now.map(kind_of));
     let kind = fields.required("type", kind)?;
-    let (longest, default) = match protocol {
-        PoolProtocol::Tcp | PoolProtocol::Udp => (60, TCP_STICKY_DEFAULT),
-        PoolProtocol::Http | PoolProtocol::Https | PoolProtocol::Grpc => (1440, HTTP_STICKY_DEFAULT),
+    let (longest, default) = match protocol.is_layer7() {
+        false => (60, LAYER4_STICKY_DEFAULT),
+        true => (1440, HTTP_STICKY_DEFAULT),
     };
     let minutes = fields.integer("persistence_timeout", 1..=longest)?;
     let minutes: Option<StickyMinutes> =
@@ -124,17 +132,15 @@ pub(crate) fn decode_stickiness(
     }
     let kept_minutes = now.and_then(minutes_of).filter(|kept| i64::from(*kept) <= longest);
     let minutes_or_default = || minutes.or(kept_minutes).unwrap_or(default);
-    let stickiness = match (protocol, kind) {
-        (PoolProtocol::Tcp | PoolProtocol::Udp, _) => Stickiness::SourceIp { minutes: minutes_or_default() },
-        (PoolProtocol::Http | PoolProtocol::Https | PoolProtocol::Grpc, StickyKind::SourceIp) => {
+    let stickiness = match (protocol.is_layer7(), kind) {
+        (false, _) => Stickiness::SourceIp { minutes: minutes_or_default() },
+        (true, StickyKind::SourceIp) => {
             return Err(
                 fields.refuse("type", "HTTP, HTTPS and GRPC pools stick by HTTP_COOKIE or APP_COOKIE")
             );
         }
-        (PoolProtocol::Http | PoolProtocol::Https | PoolProtocol::Grpc, StickyKind::HttpCookie) => {
-            Stickiness::HttpCookie { minutes: minutes_or_default() }
-        }
-        (PoolProtocol::Http | PoolProtocol::Https | PoolProtocol::Grpc, StickyKind::AppCookie) => {
+        (true, StickyKind::HttpCookie) => Stickiness::HttpCookie { minutes: minutes_or_default() },
+        (true, StickyKind::AppCookie) => {
             if minutes.is_some() {
                 return Err(fields.refuse("persistence_timeout", "not legal with type APP_COOKIE"));
             }
@@ -184,14 +190,10 @@ pub(crate) fn decode_slow_start(
     let duration = duration.map(|seconds| fields.typed("duration", seconds)).transpose()?;
     let duration = duration.or(now.map(|now| now.duration)).unwrap_or(SLOW_START_DEFAULT);
     fields.done()?;
-    match protocol {
-        PoolProtocol::Http | PoolProtocol::Https | PoolProtocol::Grpc => {
-            Ok(Patch::Set(ModelSlowStart { enabled, duration }))
-        }
-        PoolProtocol::Tcp | PoolProtocol::Udp if enabled => {
-            Err(pool.refuse("slow_start", "only HTTP pools can start slowly"))
-        }
-        PoolProtocol::Tcp | PoolProtocol::Udp => Ok(Patch::Clear),
+    match protocol.is_layer7() {
+        true => Ok(Patch::Set(ModelSlowStart { enabled, duration })),
+        false if enabled => Err(pool.refuse("slow_start", "only HTTP pools can start slowly")),
+        false => Ok(Patch::Clear),
     }
 }
 
@@ -214,23 +216,58 @@ pub(crate) fn decode_pool_health(pool: &mut Fields<'_>) -> Result<Option<bool>, 
     Ok(count.map(|count| count == 1))
 }
 
-/// `any_port_enable`: TCP pools only.
+/// `any_port_enable`: TCP, UDP and QUIC pools only.
 pub(crate) fn decode_any_port(
     pool: &mut Fields<'_>,
     protocol: PoolProtocol,
 ) -> Result<Option<bool>, Refusal> {
     match (protocol, pool.flag("any_port_enable")?) {
-        (PoolProtocol::Http | PoolProtocol::Https | PoolProtocol::Grpc, Some(true)) => Err(pool.refuse(
-            "any_port_enable",
-            "HTTP, HTTPS and GRPC pools cannot have this; their members have a port",
-        )),
+        (PoolProtocol::Http | PoolProtocol::Https | PoolProtocol::Grpc | PoolProtocol::Tls, Some(true)) => {
+            Err(pool.refuse(
+                "any_port_enable",
+                "HTTP, HTTPS, GRPC and TLS pools cannot have this; their members have a port",
+            ))
+        }
         (_, said) => Ok(said),
     }
 }
 
+/// `quic_cid_hash_strategy` of a pool that has `now` so far.
+pub(crate) fn decode_quic_cid_hash(
+    pool: &mut Fields<'_>,
+    now: Option<QuicCidHash>,
+) -> Result<Option<QuicCidHash>, Refusal> {
+    if pool.gated("pool", "quic_cid_hash_strategy", Harmless::NoFields)? {
+        return Ok(None);
+    }
+    let Patch::Set(mut fields) = pool.nullable_object("quic_cid_hash_strategy")? else { return Ok(None) };
+    let now = now.unwrap_or_default();
+    let (length, offset) = (fields.integer("len", 1..=20)?, fields.integer("offset", 0..=19)?);
+    let hash = QuicCidHash {
+        length: length.map_or(Ok(now.length), |n| fields.typed::<_, CidLength>("len", n))?,
+        offset: offset.map_or(Ok(now.offset), |n| fields.typed::<_, CidOffset>("offset", n))?,
+    };
+    fields.done()?;
+    Ok(Some(hash))
+}
+
+/// Ours, `member_proxy_protocol`: null, `v1` or `v2`.
+pub(crate) fn decode_proxy_protocol(pool: &mut Fields<'_>) -> Result<Patch<ProxyVersion>, Refusal> {
+    if pool.gated("pool", "member_proxy_protocol", Harmless::Empty)? {
+        return Ok(Patch::Keep);
+    }
+    if !pool.says("member_proxy_protocol") {
+        // Absent, or null.
+        let said = pool.nullable_string("member_proxy_protocol", 0..=0)?;
+        return Ok(if said.is_said() { Patch::Clear } else { Patch::Keep });
+    }
+    let version = pool
+        .choice("member_proxy_protocol", &[("v1", Some(ProxyVersion::V1)), ("v2", Some(ProxyVersion::V2))])?;
+    Ok(version.map_or(Patch::Keep, Patch::Set))
+}
+
 /// Fields of features that are not built, the same in create and update.
 pub(crate) fn decode_later(pool: &mut Fields<'_>) -> Result<(), Refusal> {
-    pool.later("quic_cid_hash_strategy", Harmless::NoFields)?;
     let Patch::Set(mut affinity) = pool.nullable_object("az_affinity")? else { return Ok(()) };
     affinity.later("enable", Harmless::Off)?;
     // While it is off the rest says nothing; it must still be lawful.
@@ -273,6 +310,19 @@ pub(crate) fn encode_drain(drain: Option<Drain>) -> ConnectionDrain {
     ConnectionDrain { enable: drain.enabled, timeout: drain.timeout.value() }
 }
 
+/// The part of a connection id as answers show it.
+pub(crate) fn encode_quic_cid_hash(hash: QuicCidHash) -> QuicCidHashStrategy {
+    QuicCidHashStrategy { len: hash.length.value(), offset: hash.offset.value() }
+}
+
+/// The word of a version.
+pub(crate) fn proxy_protocol(version: ProxyVersion) -> &'static str {
+    match version {
+        ProxyVersion::V1 => "v1",
+        ProxyVersion::V2 => "v2",
+    }
+}
+
 /// The pool's health rule as answers show it.
 pub(crate) fn encode_pool_health(all_down_forward: bool) -> PoolHealth {
     PoolHealth { minimum_healthy_member_count: u8::from(all_down_forward) }
@@ -283,7 +333,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::v3::fields::tests::read;
+    use crate::v3::fields::tests::{read, read_open};
 
     fn sticky(
         protocol: PoolProtocol,
@@ -405,6 +455,45 @@ mod tests {
         };
         assert_eq!(any(PoolProtocol::Tcp), Ok(Some(true)));
         assert_eq!(any(PoolProtocol::Http), Err("any_port_enable".to_owned()));
+    }
+
+    #[test]
+    fn layer_4_has_settings_of_its_own() {
+        use PoolProtocol::{Grpc, Http, Https, Quic, Tcp, Tls, Udp};
+        for protocol in [Tcp, Udp, Tls, Quic] {
+            let minute = Stickiness::SourceIp { minutes: minutes(1) };
+            assert_eq!(sticky(protocol, None, json!({"type": "HTTP_COOKIE"})), Ok(Patch::Set(minute)));
+        }
+        for protocol in [Tcp, Udp, Tls, Quic, Http, Https, Grpc] {
+            let any = read(json!({"any_port_enable": true}), |mut pool| decode_any_port(&mut pool, protocol));
+            assert_eq!(any.is_ok(), [Tcp, Udp, Quic].contains(&protocol), "{protocol:?}");
+        }
+        let hash = |content, now| {
+            read_open(json!({ "quic_cid_hash_strategy": content }), |mut pool| {
+                decode_quic_cid_hash(&mut pool, now)
+            })
+        };
+        let of = |len, offset| QuicCidHash { length: CidLength::of(len), offset: CidOffset::of(offset) };
+        for (content, now, expect) in [
+            (json!({}), None, Ok(Some(of(3, 1)))),
+            (json!({"len": 20, "offset": 0}), None, Ok(Some(of(20, 0)))),
+            (json!({"len": 5}), Some(of(8, 2)), Ok(Some(of(5, 2)))),
+            (json!({"len": 21}), None, Err("quic_cid_hash_strategy.len")),
+            (json!({"offset": 20}), None, Err("quic_cid_hash_strategy.offset")),
+            (json!(null), None, Ok(None)),
+        ] {
+            assert_eq!(hash(content.clone(), now), expect.map_err(str::to_owned), "{content}");
+        }
+        let proxy = |content| read_open(content, |mut pool| decode_proxy_protocol(&mut pool));
+        for (content, expect) in [
+            (json!({}), Ok(Patch::Keep)),
+            (json!({"member_proxy_protocol": null}), Ok(Patch::Clear)),
+            (json!({"member_proxy_protocol": "v1"}), Ok(Patch::Set(ProxyVersion::V1))),
+            (json!({"member_proxy_protocol": "v2"}), Ok(Patch::Set(ProxyVersion::V2))),
+            (json!({"member_proxy_protocol": "v3"}), Err("member_proxy_protocol".to_owned())),
+        ] {
+            assert_eq!(proxy(content.clone()), expect, "{content}");
+        }
     }
 
     #[test]
