@@ -16,7 +16,6 @@
 
 mod fields;
 mod frame;
-mod huffman;
 mod referee;
 
 pub use frame::{Frame, Scan, kind};

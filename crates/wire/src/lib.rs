@@ -6,6 +6,7 @@
 //! - [`cookie`]: one cookie among many, found and changed;
 //! - [`h1`]: HTTP/1.0 and HTTP/1.1, both directions;
 //! - [`h2`]: what a client may say in HTTP/2, frame by frame;
+//! - [`h3`]: the frames of HTTP/3 and its packed fields;
 //! - [`ocsp`]: what is asked about a certificate, and what the answer is worth;
 //! - [`proxy_protocol`]: whose connection it is, said by a load balancer in front or to a member;
 //! - [`quic`]: what QUIC packets show to everybody, to place them by connection id.
@@ -15,6 +16,8 @@ pub mod content_coding;
 pub mod cookie;
 pub mod h1;
 pub mod h2;
+pub mod h3;
+mod huffman;
 pub mod ocsp;
 pub mod proxy_protocol;
 pub mod quic;

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::huffman;
+use crate::huffman;
 
 /// The dynamic table of one direction of a connection.
 #[derive(Debug)]

@@ -1,10 +1,10 @@
-//! The Huffman code of HPACK (RFC 7541 section 5.2, appendix B), decoded.
+//! The Huffman code of HPACK and QPACK (RFC 7541 section 5.2, appendix B), decoded.
 //!
 //! The code is canonical: codes of one length are consecutive, in the order of their symbols, and shorter ones are lower. So the
 //! lengths say it all, and a code's length is found by comparing it with where each length ends.
 
 /// Hands on the bytes that are coded; none: an EOS, or padding that is none.
-pub(super) fn decode(coded: &[u8], mut each: impl FnMut(u8)) -> Option<()> {
+pub(crate) fn decode(coded: &[u8], mut each: impl FnMut(u8)) -> Option<()> {
     // The bits that were not used, in the high end; behind them ones, as padding is.
     let (mut bits, mut have) = (u64::MAX, 0_u32);
     let mut rest = coded.iter();
@@ -95,7 +95,7 @@ const TABLES: Tables = {
 };
 
 #[cfg(test)]
-pub(super) fn encode(text: &[u8]) -> Vec<u8> {
+pub(crate) fn encode(text: &[u8]) -> Vec<u8> {
     let (mut out, mut bits, mut have) = (Vec::new(), 0_u64, 0);
     for byte in text {
         let length = u32::from(LENGTHS[usize::from(*byte)]);
