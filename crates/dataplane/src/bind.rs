@@ -60,7 +60,7 @@ pub(crate) struct CannotListen {
 }
 
 impl CannotListen {
-    fn new(address: SocketAddr, error: &io::Error) -> Self {
+    pub(crate) fn new(address: SocketAddr, error: &io::Error) -> Self {
         let why = match error.raw_os_error().map(Errno::from_raw_os_error) {
             Some(Errno::ACCESS | Errno::PERM) => {
                 "permission denied; run with CAP_NET_BIND_SERVICE or lower net.ipv4.ip_unprivileged_port_start"

@@ -4,17 +4,14 @@
 //! its line out.
 
 use model::PoolProtocol;
-use plan::{ListenerPlan, ServicePlan, TargetPlan};
+use plan::{ListenerPlan, TargetPlan};
 
 /// The first thing that is needed and not there, in words for the listener's owner.
 pub(crate) fn missing(plan: &ListenerPlan) -> Option<String> {
-    let what = match &plan.service {
-        ServicePlan::Quic(_) => Some("QUIC listeners"),
-        ServicePlan::Tcp | ServicePlan::Udp | ServicePlan::Tls | ServicePlan::Http(_) => None,
-    };
-    let what = what
-        .or(plan.proxy_accept.is_some().then_some("PROXY headers of clients"))
-        .or_else(|| plan.default_target.iter().chain(&plan.targets).find_map(|target| missing_of(target)));
+    let what =
+        plan.proxy_accept.is_some().then_some("PROXY headers of clients").or_else(|| {
+            plan.default_target.iter().chain(&plan.targets).find_map(|target| missing_of(target))
+        });
     what.map(|what| {
         format!("{what} are not carried out by this version; delete the listener, or update the node")
     })
@@ -35,7 +32,7 @@ fn missing_of(target: &TargetPlan) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use model::{ListenerId, PoolId, ProxyAccept, TargetId};
-    use plan::HttpPlan;
+    use plan::{HttpPlan, ServicePlan};
     use uuid::Uuid;
 
     use super::*;
@@ -52,7 +49,7 @@ mod tests {
         for (plan, expect) in [
             (of(http()), None),
             (to(target(PoolProtocol::Tcp)), None),
-            (of(ServicePlan::Quic(HttpPlan::by_hand())), Some("QUIC listeners")),
+            (of(ServicePlan::Quic(HttpPlan::by_hand())), None),
             (to(target(PoolProtocol::Quic)), Some("QUIC pools")),
             (
                 ListenerPlan { proxy_accept: Some(ProxyAccept::default()), ..of(http()) },

@@ -15,8 +15,11 @@ use telemetry::Registry;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    Config, HealthChange, carried_out, clock,
+    Config, HealthChange,
+    bind::CannotListen,
+    carried_out, clock,
     handover::{Heirlooms, Inheritance, ListeningSocket},
+    http3,
     limits::{Limits, PolicyLimit},
     ocsp, probe,
     target::SharedTarget,
@@ -52,6 +55,8 @@ struct State {
     plan: Option<Arc<Plan>>,
     listeners: BTreeMap<ListenerId, InForce>,
     heirlooms: Heirlooms,
+    /// Sockets of QUIC, also those that serve the last clients of a listener that is gone.
+    quic: BTreeMap<SocketAddr, Weak<http3::Sockets>>,
     /// Whether the sockets were lent to a process that takes over: none is bound beside them.
     lent: bool,
     draining: bool,
@@ -307,19 +312,29 @@ impl Dataplane {
             Some(_) => BTreeSet::new(),
         };
         let closed: Vec<SocketAddr> = bound.difference(&wanted).copied().collect();
-        let (mut opened, mut bind_fault) = (Vec::new(), None);
+        let quic = matches!(plan.service, ServicePlan::Quic(_));
+        let (mut opened, mut opened_quic, mut bind_fault) = (Vec::new(), Vec::new(), None);
         for address in wanted.difference(&bound).copied() {
+            if quic {
+                match state.quic_sockets(address, for_workers.len()) {
+                    Ok(sockets) => opened_quic.push(sockets),
+                    Err(error) => bind_fault = Some(error.to_string()),
+                }
+                continue;
+            }
             match state.heirlooms.sockets(plan.service.transport(), address, for_workers.len()) {
                 Ok(sockets) => opened.push((address, sockets)),
                 Err(error) => bind_fault = Some(error.to_string()),
             }
         }
         let tls = former_tls.next(plan.tls.as_ref(), |plan, former| {
-            Terms::new(&self.0.certificates, plan, former).map_err(|error| in_words(&error))
+            let make = if quic { Terms::of_quic } else { Terms::new };
+            make(&self.0.certificates, plan, former).map_err(|error| in_words(&error))
         });
         let plan_fault = missing.or(plan.faults.first().cloned());
         bound.retain(|address| wanted.contains(address));
         bound.extend(opened.iter().map(|(address, _)| *address));
+        bound.extend(opened_quic.iter().map(|sockets| sockets.address));
 
         // A listener that is moved to another pool, or gets one more, serves on while the first probes run.
         let trust_new = trust || !former_targets.is_empty();
@@ -376,8 +391,8 @@ impl Dataplane {
                 .collect();
             let targets = targets.values().cloned().collect();
             let (plan, limiters, closed) = (plan.clone(), limiters.clone(), closed.clone());
-            let tls = tls.terms.clone();
-            changes.push(Change::Listener { plan, targets, limiters, tls, opened, closed });
+            let (tls, opened_quic) = (tls.terms.clone(), opened_quic.clone());
+            changes.push(Change::Listener { plan, targets, limiters, tls, opened, opened_quic, closed });
         }
         state.listeners.insert(plan.id, InForce { bound, targets, limiters, tls, plan_fault, bind_fault });
     }
@@ -460,6 +475,21 @@ fn members_gone(former: &TargetPlan, now: Option<&TargetPlan>) -> Vec<Gone> {
 }
 
 impl State {
+    /// The sockets of an address of QUIC: those that are there, or new ones.
+    fn quic_sockets(
+        &mut self,
+        address: SocketAddr,
+        workers: usize,
+    ) -> Result<Arc<http3::Sockets>, CannotListen> {
+        if let Some(sockets) = self.quic.get(&address).and_then(Weak::upgrade) {
+            return Ok(sockets);
+        }
+        let sockets = http3::Sockets::bind(address, workers)?;
+        self.quic.retain(|_, known| known.strong_count() > 0);
+        self.quic.insert(address, Arc::downgrade(&sockets));
+        Ok(sockets)
+    }
+
     fn changes_to(&self, plan: &Plan) -> Changes {
         let Some(before) = &self.plan else {
             return Changes { set: plan.listeners.values().cloned().collect(), removed: vec![], first: true };

@@ -38,7 +38,11 @@ use tokio::net::TcpStream;
 use wire::h1::{HeaderLines, Headers, Limits};
 
 pub(crate) use {
-    client_tls::ClientTls, connection::request_timeout, inserted::Inserted, policy::PolicyWork,
+    client_tls::ClientTls,
+    connection::{request_timeout, response_timeout},
+    inserted::Inserted,
+    policy::PolicyWork,
+    secured::{client_tls, wants_hello},
     sticky::Sticky,
 };
 
@@ -85,7 +89,7 @@ pub(crate) fn serve(door: Rc<Door>, client: Stream, peer: SocketAddr) -> impl Fu
     connection::Life::Ordinary(connection::Connection::new(door, client, peer))
 }
 
-/// Serves one stream of an HTTP/2 connection, which is one request.
+/// Serves one stream of an HTTP/2 or HTTP/3 connection, which is one request.
 pub(crate) fn serve_stream(door: Rc<Door>, client: Stream, peer: SocketAddr) -> impl Future<Output = ()> {
     connection::Life::Ordinary(connection::Connection::of_stream(door, client, peer))
 }

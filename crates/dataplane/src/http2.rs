@@ -15,10 +15,10 @@
 
 mod client;
 mod guard;
-mod head;
-mod incoming;
-mod outgoing;
-mod request;
+pub(crate) mod head;
+pub(crate) mod incoming;
+pub(crate) mod outgoing;
+pub(crate) mod request;
 mod server;
 mod stream;
 mod transport;

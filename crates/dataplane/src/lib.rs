@@ -22,6 +22,7 @@ mod dataplane;
 mod handover;
 mod http;
 mod http2;
+mod http3;
 mod io;
 mod layer4;
 mod limits;

@@ -64,8 +64,9 @@ impl Service {
     /// once (behaviour/features.md section 3).
     pub(crate) fn outlives_its_listener(&self) -> bool {
         match self.plan.service {
-            ServicePlan::Http(_) | ServicePlan::Quic(_) => true,
-            ServicePlan::Tcp | ServicePlan::Udp | ServicePlan::Tls => false,
+            ServicePlan::Http(_) => true,
+            // Those of QUIC are told to go, and what they were asked by then is answered: their sockets may be wanted.
+            ServicePlan::Tcp | ServicePlan::Udp | ServicePlan::Tls | ServicePlan::Quic(_) => false,
         }
     }
 }

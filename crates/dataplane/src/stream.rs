@@ -1,6 +1,6 @@
 //! What a client or a member is heard and spoken to over: bytes in order, both ways.
 //!
-//! A [`Stream`] is a socket, or something that stands for one (TLS on a socket, one stream of an HTTP/2 connection), so that
+//! A [`Stream`] is a socket, or something that stands for one (TLS on a socket, one stream of an HTTP/2 or HTTP/3 connection), so that
 //! there is one path for HTTP whatever lies below. Every operation takes `&mut self`: below a plain socket's there may be state.
 //! A plain socket costs one comparison that the processor foresees.
 //!
@@ -20,6 +20,7 @@ use tokio::net::TcpStream;
 use crate::{
     http::ClientTls,
     http2::H2Stream,
+    http3::H3Stream,
     io as socket,
     sys::rtt::rtt_micros,
     tls::{OpensslStream, TlsStream},
@@ -31,6 +32,8 @@ pub(crate) enum Stream {
     Plain(TcpStream),
     /// One stream of an HTTP/2 connection.
     H2(Box<H2Stream>),
+    /// One stream of an HTTP/3 connection.
+    H3(Box<H3Stream>),
     /// A TLS session.
     Tls(Box<TlsStream>),
     /// A TLS session with a client that is served by OpenSSL.
@@ -49,6 +52,7 @@ impl Stream {
         match self {
             Self::Plain(tcp) => socket::poll_read(tcp, cx, buffer),
             Self::H2(stream) => stream.poll_read(cx, buffer),
+            Self::H3(stream) => stream.poll_read(cx, buffer),
             Self::Tls(tls) => tls.poll_read(cx, buffer),
             Self::Openssl(tls) => tls.poll_read(cx, buffer),
         }
@@ -64,6 +68,7 @@ impl Stream {
         match self {
             Self::Plain(tcp) => socket::poll_first_read(tcp, cx, buffer),
             Self::H2(stream) => stream.poll_read(cx, buffer),
+            Self::H3(stream) => stream.poll_read(cx, buffer),
             Self::Tls(tls) => tls.poll_read(cx, buffer),
             Self::Openssl(tls) => tls.poll_read(cx, buffer),
         }
@@ -75,6 +80,7 @@ impl Stream {
         match self {
             Self::Plain(tcp) => socket::write(tcp, pieces),
             Self::H2(stream) => stream.write(pieces),
+            Self::H3(stream) => stream.write(pieces),
             Self::Tls(tls) => tls.write(pieces),
             Self::Openssl(tls) => tls.write(pieces),
         }
@@ -86,6 +92,7 @@ impl Stream {
         match self {
             Self::Plain(tcp) => socket::write_last(tcp, pieces),
             Self::H2(stream) => stream.write(pieces),
+            Self::H3(stream) => stream.write(pieces),
             Self::Tls(tls) => tls.write(pieces),
             Self::Openssl(tls) => tls.write(pieces),
         }
@@ -97,6 +104,7 @@ impl Stream {
         match self {
             Self::Plain(tcp) => socket::write_at_once(tcp, pieces),
             Self::H2(stream) => stream.write(pieces),
+            Self::H3(stream) => stream.write(pieces),
             Self::Tls(tls) => tls.write(pieces),
             Self::Openssl(tls) => tls.write(pieces),
         }
@@ -108,6 +116,7 @@ impl Stream {
         match self {
             Self::Plain(tcp) => socket::poll_writable(tcp, cx),
             Self::H2(stream) => stream.poll_writable(cx),
+            Self::H3(stream) => stream.poll_writable(cx),
             Self::Tls(tls) => tls.poll_writable(cx),
             Self::Openssl(tls) => tls.poll_flush(cx),
         }
@@ -120,6 +129,7 @@ impl Stream {
             Self::Plain(_) => Poll::Ready(Ok(())),
             // What the connection frames is its own affair.
             Self::H2(_) => Poll::Ready(Ok(())),
+            Self::H3(stream) => stream.poll_flush(cx),
             Self::Tls(tls) => tls.poll_flush(cx),
             Self::Openssl(tls) => tls.poll_flush(cx),
         }
@@ -131,6 +141,7 @@ impl Stream {
         match self {
             Self::Plain(tcp) => socket::quiet(tcp),
             Self::H2(stream) => stream.is_quiet(),
+            Self::H3(_) => true,
             Self::Tls(tls) => tls.is_quiet(),
             Self::Openssl(tls) => tls.is_quiet(),
         }
@@ -141,7 +152,7 @@ impl Stream {
     pub(crate) fn has_ended(&mut self, cx: &mut Context<'_>) -> bool {
         match self {
             Self::Plain(tcp) => socket::has_ended(tcp, cx),
-            Self::H2(_) => false,
+            Self::H2(_) | Self::H3(_) => false,
             Self::Tls(_) | Self::Openssl(_) => false,
         }
     }
@@ -151,6 +162,7 @@ impl Stream {
         match self {
             Self::Plain(tcp) => socket::is_connected(tcp, cx),
             Self::H2(stream) => stream.is_connected(),
+            Self::H3(_) => true,
             Self::Tls(_) | Self::Openssl(_) => false,
         }
     }
@@ -159,7 +171,7 @@ impl Stream {
     pub(crate) fn send_at_once(&mut self) {
         match self {
             Self::Plain(tcp) => socket::send_at_once(tcp),
-            Self::H2(_) => {}
+            Self::H2(_) | Self::H3(_) => {}
             Self::Tls(tls) => tls.send_at_once(),
             Self::Openssl(tls) => tls.send_at_once(),
         }
@@ -170,6 +182,7 @@ impl Stream {
         match self {
             Self::Plain(tcp) => socket::finish(tcp),
             Self::H2(stream) => stream.finish(),
+            Self::H3(stream) => stream.finish(),
             Self::Tls(tls) => tls.finish(),
             Self::Openssl(tls) => tls.finish(),
         }
@@ -180,6 +193,7 @@ impl Stream {
         match self {
             Self::Plain(tcp) => socket::reset_on_close(tcp),
             Self::H2(stream) => stream.reset_on_close(),
+            Self::H3(stream) => stream.reset_on_close(),
             Self::Tls(tls) => tls.reset_on_close(),
             Self::Openssl(tls) => tls.reset_on_close(),
         }
@@ -191,6 +205,7 @@ impl Stream {
         match self {
             Self::Plain(_) | Self::Tls(_) | Self::Openssl(_) => Some(101),
             Self::H2(stream) => stream.tunnel_status(),
+            Self::H3(stream) => stream.tunnel_status(),
         }
     }
 
@@ -200,6 +215,7 @@ impl Stream {
         match self {
             Self::Plain(_) | Self::Tls(_) | Self::Openssl(_) => false,
             Self::H2(stream) => stream.is_gone(cx),
+            Self::H3(stream) => stream.is_gone(cx),
         }
     }
 
@@ -209,6 +225,7 @@ impl Stream {
         match self {
             Self::Plain(_) | Self::Openssl(_) => false,
             Self::H2(stream) => stream.is_early(),
+            Self::H3(stream) => stream.is_early(),
             Self::Tls(tls) => tls.is_early(),
         }
     }
@@ -218,6 +235,7 @@ impl Stream {
         match self {
             Self::Plain(_) | Self::Openssl(_) => Poll::Ready(Ok(())),
             Self::H2(stream) => stream.poll_handshake(cx),
+            Self::H3(stream) => stream.poll_handshake(cx),
             Self::Tls(tls) => tls.poll_handshake(cx),
         }
     }
@@ -227,6 +245,7 @@ impl Stream {
         match self {
             Self::Plain(_) | Self::Tls(_) | Self::Openssl(_) => false,
             Self::H2(stream) => stream.is_grpc(),
+            Self::H3(stream) => stream.is_grpc(),
         }
     }
 
@@ -235,16 +254,26 @@ impl Stream {
         match self {
             Self::Plain(tcp) => rtt_micros(tcp),
             Self::H2(stream) => stream.rtt_micros(),
+            Self::H3(stream) => stream.rtt_micros(),
             Self::Tls(tls) => tls.rtt_micros(),
             Self::Openssl(tls) => tls.rtt_micros(),
         }
     }
 
-    /// Whether it is a stream of an HTTP/2 connection.
-    pub(crate) fn is_http2(&self) -> bool {
+    /// Whether it is one stream of several on a connection.
+    pub(crate) fn shares_connection(&self) -> bool {
         match self {
             Self::Plain(_) | Self::Tls(_) | Self::Openssl(_) => false,
-            Self::H2(_) => true,
+            Self::H2(_) | Self::H3(_) => true,
+        }
+    }
+
+    /// The version of HTTP that is spoken, where the connection says that and not the request.
+    pub(crate) fn http_version(&self) -> Option<&'static str> {
+        match self {
+            Self::Plain(_) | Self::Tls(_) | Self::Openssl(_) => None,
+            Self::H2(_) => Some("HTTP/2.0"),
+            Self::H3(_) => Some("HTTP/3.0"),
         }
     }
 
@@ -254,6 +283,7 @@ impl Stream {
         match self {
             Self::Plain(_) => None,
             Self::H2(stream) => stream.client_tls(),
+            Self::H3(stream) => stream.client_tls(),
             Self::Tls(tls) => tls.client.as_deref(),
             Self::Openssl(tls) => tls.client.as_deref(),
         }
@@ -262,7 +292,7 @@ impl Stream {
     /// The same, for streams that share a connection.
     pub(crate) fn shared_tls(&self) -> Option<Rc<ClientTls>> {
         match self {
-            Self::Plain(_) | Self::H2(_) => None,
+            Self::Plain(_) | Self::H2(_) | Self::H3(_) => None,
             Self::Tls(tls) => tls.client.clone(),
             Self::Openssl(tls) => tls.client.clone(),
         }
@@ -271,7 +301,7 @@ impl Stream {
     /// What is wrong with the peer's certificate, if no session was made because of it.
     pub(crate) fn certificate_fault(&self) -> Option<&str> {
         match self {
-            Self::Plain(_) | Self::H2(_) | Self::Openssl(_) => None,
+            Self::Plain(_) | Self::H2(_) | Self::H3(_) | Self::Openssl(_) => None,
             Self::Tls(tls) => tls.certificate_fault(),
         }
     }
@@ -281,7 +311,7 @@ impl Stream {
     pub(crate) fn plain(&self) -> Option<&TcpStream> {
         match self {
             Self::Plain(tcp) => Some(tcp),
-            Self::H2(_) => None,
+            Self::H2(_) | Self::H3(_) => None,
             Self::Tls(_) | Self::Openssl(_) => None,
         }
     }

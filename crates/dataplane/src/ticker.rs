@@ -1,4 +1,4 @@
-//! A periodic timer of the kernel in the worker's reactor.
+//! A timer of the kernel in the worker's reactor.
 //!
 //! tokio's own timers would make every turn of the runtime ask for the time; this one costs a turn only when it fires.
 
@@ -12,7 +12,7 @@ use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, 
 
 use crate::sys::watched::Watched;
 
-/// A timer that fires again and again while it is on.
+/// A timer that fires again and again while it is on, or once.
 pub(crate) struct Ticker(Watched);
 
 impl Ticker {
@@ -25,8 +25,20 @@ impl Ticker {
     /// Switches it on with this period, or off.
     pub(crate) fn set(&self, period: Option<Duration>) -> io::Result<()> {
         let period = period.unwrap_or_default();
-        let period = Timespec { tv_sec: period.as_secs() as i64, tv_nsec: period.subsec_nanos().into() };
-        let spec = Itimerspec { it_interval: period, it_value: period };
+        self.set_to(period, period)
+    }
+
+    /// Lets it fire once, so long from now; zero is never.
+    pub(crate) fn set_once(&self, wait: Duration) -> io::Result<()> {
+        self.set_to(wait, Duration::ZERO)
+    }
+
+    fn set_to(&self, wait: Duration, period: Duration) -> io::Result<()> {
+        let time = |time: Duration| Timespec {
+            tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: time.subsec_nanos().into(),
+        };
+        let spec = Itimerspec { it_interval: time(period), it_value: time(wait) };
         rustix::time::timerfd_settime(self.0.get(), TimerfdTimerFlags::empty(), &spec)?;
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! - [`Terms`]: what a listener agrees to, made once per change and shared by all workers.
 //! - [`ShownCertificate`]: what clients are shown, with its staple, shared by the listeners that show it.
 //! - [`accept`]: a client's connection until its session stands.
+//! - [`QuicTls`]: sessions below QUIC, which carries handshakes and sealed bytes itself.
 //! - [`TlsStream`]: a session that stands (or is being made), used as a socket is.
 //!
 //! Handshakes are rustls', records our own (`record`), both on aws-lc. Clients that can do no better than what rustls left out
@@ -18,6 +19,7 @@ mod info;
 mod member;
 mod offer;
 mod openssl;
+mod quic;
 mod record;
 mod session;
 mod sessions;
@@ -29,6 +31,7 @@ pub(crate) use held::TlsScratch;
 pub(crate) use info::{Alpn, TlsInfo};
 pub(crate) use member::{MemberTerms, MemberTls};
 pub(crate) use openssl::OpensslStream;
+pub(crate) use quic::{QuicHandshake, QuicTls};
 pub(crate) use session::TlsStream;
 pub(crate) use shown::{ShownCertificate, ShownCertificates, ShownChange};
 pub(crate) use terms::Terms;

@@ -4,7 +4,7 @@
 //! changes by [`Order`]s; it carries an order out whole before the next and then says so.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     collections::{BTreeMap, HashMap},
     io,
     net::SocketAddr,
@@ -30,6 +30,7 @@ use crate::{
     config::Config,
     handover::ListeningSocket,
     http::HttpScratch,
+    http3,
     limits::{Limits, PolicyLimit},
     pipe::Pipes,
     service::{Service, Slot},
@@ -68,6 +69,12 @@ pub(crate) struct Worker {
     flows: Cell<usize>,
     /// Listening sockets.
     pub(crate) sockets: Cell<usize>,
+    /// Handshakes of QUIC under way.
+    pub(crate) quic_handshakes: Cell<usize>,
+    /// What QUIC needs of this worker; made when a listener of QUIC comes.
+    quic_runtime: OnceCell<http3::Runtime>,
+    /// Addresses of QUIC whose listeners are gone, while connections are served there.
+    quic_left: RefCell<Vec<http3::Endpoint>>,
 }
 
 /// A listener in this worker.
@@ -76,6 +83,8 @@ struct Listening {
     acceptors: Vec<Acceptor>,
     /// Of a listener of UDP.
     forwarder: Option<Rc<Forwarder>>,
+    /// Of a listener of QUIC.
+    quic: Vec<http3::Endpoint>,
 }
 
 /// Changes to be carried out together.
@@ -98,6 +107,8 @@ pub(crate) enum Change {
         tls: Option<Arc<Terms>>,
         /// Sockets to accept from, in addition to those that stay.
         opened: Vec<(SocketAddr, OwnedFd)>,
+        /// The same of QUIC.
+        opened_quic: Vec<Arc<http3::Sockets>>,
         /// Addresses to stop accepting from.
         closed: Vec<SocketAddr>,
     },
@@ -196,6 +207,9 @@ impl Worker {
             datagrams: RefCell::default(),
             flows: Cell::new(0),
             sockets: Cell::new(0),
+            quic_handshakes: Cell::new(0),
+            quic_runtime: OnceCell::new(),
+            quic_left: RefCell::default(),
         })
     }
 
@@ -221,8 +235,10 @@ impl Worker {
             let mut drain = None;
             for change in order.changes {
                 match change {
-                    Change::Listener { plan, targets, limiters, tls, opened, closed } => {
+                    Change::Listener { plan, targets, limiters, tls, opened, opened_quic, closed } => {
+                        let id = plan.id;
                         self.set_listener(plan, targets, &limiters, tls, opened, &closed);
+                        self.set_quic(id, opened_quic, &closed);
                     }
                     Change::Removed(listener) => self.remove_listener(listener),
                     Change::Hold(held) => self.hold(held),
@@ -267,6 +283,7 @@ impl Worker {
                 slot: Slot::new(service.clone(), self.groups.get()),
                 acceptors: Vec::new(),
                 forwarder: None,
+                quic: Vec::new(),
             }
         });
         listening.slot.set_service(service);
@@ -290,6 +307,55 @@ impl Worker {
                 Err(error) => tracing::error!(%address, %error, "cannot accept from a socket that is bound"),
             }
         }
+    }
+
+    /// What a listener's change means for its addresses of QUIC.
+    fn set_quic(self: &Rc<Self>, id: ListenerId, opened: Vec<Arc<http3::Sockets>>, closed: &[SocketAddr]) {
+        let mut slots = self.slots.borrow_mut();
+        let Some(listening) = slots.get_mut(&id) else { return };
+        let closed = listening.quic.extract_if(.., |endpoint| closed.contains(&endpoint.address()));
+        closed.for_each(|endpoint| self.leave_quic(endpoint));
+        listening.quic.iter().for_each(http3::Endpoint::follow);
+        for sockets in opened {
+            let mut left = self.quic_left.borrow_mut();
+            let place = left.iter().position(|endpoint| endpoint.is_on(&sockets));
+            let address = sockets.address;
+            let endpoint = match place.map(|place| left.swap_remove(place)) {
+                Some(endpoint) => {
+                    endpoint.lead_to(listening.slot.clone());
+                    Ok(endpoint)
+                }
+                None => http3::Endpoint::start(self.clone(), listening.slot.clone(), sockets),
+            };
+            match endpoint {
+                Ok(endpoint) => listening.quic.push(endpoint),
+                Err(error) => {
+                    tracing::error!(%address, %error, "cannot serve QUIC on a socket that is bound")
+                }
+            }
+        }
+    }
+
+    /// Lets nobody in any more; those who are in are served.
+    fn leave_quic(&self, endpoint: http3::Endpoint) {
+        endpoint.close();
+        if endpoint.is_busy() {
+            self.quic_left.borrow_mut().push(endpoint);
+        }
+    }
+
+    /// The last connection has ended on an address of QUIC whose listener is gone.
+    pub(crate) fn forget_quic(&self, address: SocketAddr) {
+        self.quic_left.borrow_mut().retain(|endpoint| endpoint.address() != address || endpoint.is_busy());
+    }
+
+    /// What QUIC needs of this worker.
+    pub(crate) fn quic_runtime(&self) -> io::Result<http3::Runtime> {
+        if let Some(runtime) = self.quic_runtime.get() {
+            return Ok(runtime.clone());
+        }
+        let runtime = http3::Runtime::new()?;
+        Ok(self.quic_runtime.get_or_init(|| runtime).clone())
     }
 
     /// The target as this worker runs it, taking over what its former self had.
@@ -375,6 +441,7 @@ impl Worker {
         if let Some(forwarder) = listening.forwarder {
             forwarder.stop();
         }
+        listening.quic.into_iter().for_each(|endpoint| self.leave_quic(endpoint));
         let service = listening.slot.service();
         service.all_targets().for_each(|target| self.drop_target(target));
         listening.slot.retire();
@@ -396,6 +463,7 @@ impl Worker {
                     Farewell::Leave => forwarder.leave(),
                 }
             }
+            listening.quic.into_iter().for_each(|endpoint| self.leave_quic(endpoint));
         }
         for target in self.targets.borrow().values() {
             target.close_idle();

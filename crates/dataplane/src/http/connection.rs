@@ -200,10 +200,10 @@ impl Connection {
         }
     }
 
-    /// All is said. A client that spoke early has yet to say its part of the handshake: that is waited for. (A stream of HTTP/2 leaves
+    /// All is said. A client that spoke early has yet to say its part of the handshake: that is waited for. (A stream of HTTP/2 or HTTP/3 leaves
     /// that to its connection.)
     fn close(&self) -> Turn {
-        if self.client.is_early() && !self.client.is_http2() { Turn::Linger } else { Turn::Over }
+        if self.client.is_early() && !self.client.shares_connection() { Turn::Linger } else { Turn::Over }
     }
 
     /// A request has ended and another may follow.
@@ -360,7 +360,7 @@ impl Connection {
 }
 
 /// How long a response may take to go on.
-pub(super) fn response_timeout(service: &Service) -> Duration {
+pub(crate) fn response_timeout(service: &Service) -> Duration {
     service.plan.http().map_or(service.plan.idle_timeout, |http| http.response_timeout)
 }
 

@@ -213,11 +213,10 @@ pub(super) fn write(
             scheme: http.scheme.as_str(),
             host: draft.word(Word::Host),
             target: draft.word(Word::Target),
-            version: match draft.version {
-                _ if client.is_http2() => "HTTP/2.0",
+            version: client.http_version().unwrap_or(match draft.version {
                 Version::Http10 => "HTTP/1.0",
                 Version::Http11 => "HTTP/1.1",
-            },
+            }),
             request_bytes: draft.head_bytes + draft.received,
             request_head_bytes: draft.head_bytes,
             sent_bytes: ending.sent,

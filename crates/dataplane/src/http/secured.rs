@@ -64,7 +64,8 @@ pub(super) async fn begin(door: Rc<Door>, tcp: TcpStream, peer: SocketAddr) -> O
     }
 }
 
-fn client_tls(info: TlsInfo) -> Rc<ClientTls> {
+/// What HTTP tells of a session.
+pub(crate) fn client_tls(info: TlsInfo) -> Rc<ClientTls> {
     Rc::new(ClientTls::new(TlsFacts {
         version: info.version,
         suite: info.suite,
@@ -77,7 +78,7 @@ fn client_tls(info: TlsInfo) -> Rc<ClientTls> {
 }
 
 /// Whether a header tells something of the client's first words.
-fn wants_hello(service: &Service) -> bool {
+pub(crate) fn wants_hello(service: &Service) -> bool {
     let header =
         |header: &TlsHeader| matches!(header, TlsHeader::ClientCiphers | TlsHeader::Ja3 | TlsHeader::Ja4);
     let value = |value: &InsertedValue| {

@@ -1,4 +1,4 @@
-//! Heads of HTTP/1.1, as `http` writes them, taken apart for HTTP/2.
+//! Heads of HTTP/1.1, as `http` writes them, taken apart for HTTP/2 and HTTP/3.
 //!
 //! These bytes are our own serialisation (`wire::h1`): one line per field, `name: value`. So there is no second parser of what
 //! others say; what does not have this form is a fault, and ends the stream.
@@ -15,16 +15,16 @@ use wire::h1::{Body, Framing, ResponseFraming};
 use super::request::is_of_one_connection;
 
 /// A head of a response.
-pub(super) struct ResponseHead {
-    pub(super) response: Response<()>,
+pub(crate) struct ResponseHead {
+    pub(crate) response: Response<()>,
     /// The body that follows.
-    pub(super) body: Body,
+    pub(crate) body: Body,
     /// What `Sec-WebSocket-Accept` says.
-    pub(super) accept: Option<HeaderValue>,
+    pub(crate) accept: Option<HeaderValue>,
 }
 
 /// Takes a response's head apart. `head_only`: it answers HEAD.
-pub(super) fn response(head: &Bytes, head_only: bool) -> io::Result<ResponseHead> {
+pub(crate) fn response(head: &Bytes, head_only: bool) -> io::Result<ResponseHead> {
     let (line, mut at) = line(head, 0)?;
     let status = line.get(9..12).and_then(|digits| StatusCode::from_bytes(digits).ok());
     let status = status.ok_or_else(|| invalid("no status"))?;
@@ -58,14 +58,14 @@ pub(super) fn response(head: &Bytes, head_only: bool) -> io::Result<ResponseHead
 }
 
 /// A head of a request.
-pub(super) struct RequestHead {
-    pub(super) request: Request<()>,
+pub(crate) struct RequestHead {
+    pub(crate) request: Request<()>,
     /// The body that follows.
-    pub(super) body: Body,
+    pub(crate) body: Body,
 }
 
 /// Takes a request's head apart, for a member that is spoken to in clear.
-pub(super) fn request(head: &Bytes) -> io::Result<RequestHead> {
+pub(crate) fn request(head: &Bytes) -> io::Result<RequestHead> {
     let (line, mut at) = line(head, 0)?;
     let mut words = line.split(|byte| *byte == b' ');
     let (Some(method), Some(target)) = (words.next(), words.next()) else { return Err(invalid("no target")) };
@@ -136,7 +136,7 @@ fn length(value: &HeaderValue) -> io::Result<u64> {
 }
 
 /// What was to be sent does not have the form that it must have.
-pub(super) fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+pub(crate) fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 

@@ -1,4 +1,4 @@
-//! What comes on a stream of HTTP/2, read as the bytes of HTTP/1.1: a head, then its body in the framing that the head says.
+//! What comes on a stream of HTTP/2 or HTTP/3, read as the bytes of HTTP/1.1: a head, then its body in the framing that the head says.
 //!
 //! The peer's window opens only as bytes are read, so whoever does not read holds the peer back.
 
@@ -9,6 +9,7 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use h2::RecvStream;
+use http::HeaderMap;
 use wire::h1::SizeLine;
 
 use super::{broken, request::say_field};
@@ -16,7 +17,7 @@ use crate::buffer::Buffers;
 
 /// How a body is framed in HTTP/1.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Framing {
+pub(crate) enum Framing {
     /// There is none.
     None,
     /// Its bytes alone; the head says how many.
@@ -27,12 +28,38 @@ pub(super) enum Framing {
     Tunnel,
 }
 
+/// Where a body comes from.
+pub(crate) trait Body {
+    /// The next data, never empty for long; none: they have ended.
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>>;
+
+    /// The trailers behind the data, if there are some.
+    fn poll_trailers(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<HeaderMap>>>;
+
+    /// Lets the peer send so many bytes more.
+    fn release(&mut self, bytes: usize) -> io::Result<()>;
+}
+
+impl Body for RecvStream {
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        self.poll_data(cx).map(|data| data.map(|data| data.map_err(broken)))
+    }
+
+    fn poll_trailers(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<HeaderMap>>> {
+        self.poll_trailers(cx).map_err(broken)
+    }
+
+    fn release(&mut self, bytes: usize) -> io::Result<()> {
+        self.flow_control().release_capacity(bytes).map_err(broken)
+    }
+}
+
 /// What comes on a stream.
-pub(super) struct Incoming {
+pub(crate) struct Incoming<B> {
     /// What is to be read first: a head, trailers.
     text: Vec<u8>,
     at: usize,
-    body: Option<RecvStream>,
+    body: Option<B>,
     /// Came, and was not read.
     data: Bytes,
     framing: Framing,
@@ -51,15 +78,15 @@ enum Phase {
 /// A chunk's size in at most 16 digits, and two ends of lines.
 const CHUNK_BYTES: usize = 20;
 
-impl Incoming {
+impl<B: Body> Incoming<B> {
     /// A head, and the body that follows it.
-    pub(super) fn new(text: Vec<u8>, body: RecvStream, framing: Framing) -> Self {
+    pub(crate) fn new(text: Vec<u8>, body: B, framing: Framing) -> Self {
         let phase = if framing == Framing::None { Phase::Done } else { Phase::Data };
         Self { text, at: 0, body: Some(body), data: Bytes::new(), framing, phase, tunnel: false }
     }
 
     /// Nothing came yet, not even a head.
-    pub(super) fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Self {
             text: Vec::new(),
             at: 0,
@@ -72,24 +99,29 @@ impl Incoming {
     }
 
     /// Both sides agreed to another protocol: its bytes may be read.
-    pub(super) fn open_tunnel(&mut self) {
+    pub(crate) fn open_tunnel(&mut self) {
         (self.framing, self.tunnel) = (Framing::Plain, true);
     }
 
     /// Nothing more of a request is read. (A tunnel ends on each side for itself.)
-    pub(super) fn close_unless_tunnel(&mut self) {
+    pub(crate) fn close_unless_tunnel(&mut self) {
         if !self.tunnel {
             self.close();
         }
     }
 
+    /// Where the body comes from.
+    pub(crate) fn body(&mut self) -> Option<&mut B> {
+        self.body.as_mut()
+    }
+
     /// Nothing more is read.
-    pub(super) fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         (self.phase, self.text, self.data) = (Phase::Done, Vec::new(), Bytes::new());
     }
 
     /// Reads into `buffer`; `Ready(Ok(0))` is the end.
-    pub(super) fn poll_read(
+    pub(crate) fn poll_read(
         &mut self,
         buffers: &Buffers,
         cx: &mut Context<'_>,
@@ -144,11 +176,11 @@ impl Incoming {
                 Phase::Done => return Poll::Ready(Ok(0)),
                 Phase::Data => match ready!(body.poll_data(cx)) {
                     Some(Ok(data)) => self.data = data,
-                    Some(Err(error)) => return Poll::Ready(Err(broken(error))),
+                    Some(Err(error)) => return Poll::Ready(Err(error)),
                     None => self.phase = Phase::Trailers,
                 },
                 Phase::Trailers => {
-                    let trailers = ready!(body.poll_trailers(cx)).map_err(broken)?;
+                    let trailers = ready!(body.poll_trailers(cx))?;
                     self.phase = Phase::Done;
                     if self.framing == Framing::Chunked {
                         self.text = buffers.keep(b"0\r\n");
@@ -197,7 +229,7 @@ impl Incoming {
     /// Lets the peer send so many bytes more.
     fn release(&mut self, bytes: usize) -> io::Result<()> {
         match &mut self.body {
-            Some(body) => body.flow_control().release_capacity(bytes).map_err(broken),
+            Some(body) => body.release(bytes),
             None => Ok(()),
         }
     }

@@ -1,4 +1,4 @@
-//! Bytes of HTTP/1.1 sent on a stream of HTTP/2: a head, then DATA, then trailers.
+//! Bytes of HTTP/1.1 sent on a stream of HTTP/2 or HTTP/3: a head, then DATA, then trailers.
 //!
 //! What is taken is what the peer's window and our buffer have room for, so nothing that was taken waits for the peer, and
 //! whoever writes is held back by it.
@@ -16,12 +16,54 @@ use wire::h1::Body;
 use super::{broken, head::invalid};
 use crate::buffer::Buffers;
 
+/// Where a body goes.
+pub(crate) trait Sink {
+    /// How much may be sent now, of what is wanted.
+    fn room(&mut self, wanted: usize) -> usize;
+
+    /// Sends data for which there is room; `end`: nothing follows.
+    fn send_data(&mut self, data: Bytes, end: bool) -> io::Result<()>;
+
+    /// Sends trailers, which end the stream.
+    fn send_trailers(&mut self, trailers: HeaderMap) -> io::Result<()>;
+
+    /// Ready when there is room, or sending would tell a failure.
+    fn poll_room(&mut self, cx: &mut Context<'_>, wanted: usize) -> Poll<io::Result<()>>;
+}
+
+impl Sink for SendStream<Bytes> {
+    fn room(&mut self, wanted: usize) -> usize {
+        self.reserve_capacity(wanted);
+        self.capacity()
+    }
+
+    fn send_data(&mut self, data: Bytes, end: bool) -> io::Result<()> {
+        self.send_data(data, end).map_err(broken)
+    }
+
+    fn send_trailers(&mut self, trailers: HeaderMap) -> io::Result<()> {
+        self.send_trailers(trailers).map_err(broken)
+    }
+
+    fn poll_room(&mut self, cx: &mut Context<'_>, wanted: usize) -> Poll<io::Result<()>> {
+        self.reserve_capacity(wanted.max(1));
+        while self.capacity() == 0 {
+            match ready!(self.poll_capacity(cx)) {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Poll::Ready(Err(broken(error))),
+                None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
 /// What goes out on a stream.
-pub(super) struct Outgoing {
+pub(crate) struct Outgoing<S> {
     /// The beginning of a head.
     head: Vec<u8>,
     phase: Phase,
-    to: Option<SendStream<Bytes>>,
+    to: Option<S>,
     /// What the last write wanted and did not get room for.
     wanted: usize,
 }
@@ -34,51 +76,56 @@ enum Phase {
 }
 
 /// What a head began.
-pub(super) enum Begun {
+pub(crate) enum Begun<S> {
     /// Another head follows.
     Interim,
     /// Nothing follows, and the peer knows.
     Ended,
     /// A body.
-    Body(Body, SendStream<Bytes>),
+    Body(Body, S),
     /// Bytes of another protocol.
-    Tunnel(SendStream<Bytes>),
+    Tunnel(S),
 }
 
 /// A head is never longer: `http` holds itself to 64 KiB and what it adds.
 const HEAD_BYTES_MAX: usize = 1 << 20;
 
-impl Outgoing {
-    pub(super) fn new() -> Self {
+impl<S: Sink> Outgoing<S> {
+    pub(crate) fn new() -> Self {
         Self { head: Vec::new(), phase: Phase::Head, to: None, wanted: 0 }
     }
 
     /// Whether all was said.
-    pub(super) fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         matches!(self.phase, Phase::Done)
     }
 
     /// Whether no head went out.
-    pub(super) fn is_at_head(&self) -> bool {
+    pub(crate) fn is_at_head(&self) -> bool {
         matches!(self.phase, Phase::Head)
     }
 
     /// Whether bytes of another protocol go out.
-    pub(super) fn is_tunnel(&self) -> bool {
+    pub(crate) fn is_tunnel(&self) -> bool {
         matches!(self.phase, Phase::Tunnel)
     }
 
     /// Where data goes, once a head went.
-    pub(super) fn to(&mut self) -> Option<&mut SendStream<Bytes>> {
+    pub(crate) fn to(&mut self) -> Option<&mut S> {
         self.to.as_mut()
     }
 
+    /// Where data went, when nothing more will.
+    pub(crate) fn take(&mut self) -> Option<S> {
+        self.to.take()
+    }
+
     /// Takes what can be taken; `begin` sends a head.
-    pub(super) fn write(
+    pub(crate) fn write(
         &mut self,
         buffers: &Buffers,
         pieces: &[IoSlice<'_>],
-        mut begin: impl FnMut(Bytes) -> io::Result<Begun>,
+        mut begin: impl FnMut(Bytes) -> io::Result<Begun<S>>,
     ) -> io::Result<usize> {
         let total: usize = pieces.iter().map(|piece| piece.len()).sum();
         let (mut taken, mut data, mut room) = (0, BytesMut::new(), None);
@@ -97,10 +144,7 @@ impl Outgoing {
                     Phase::Done => return Err(io::ErrorKind::BrokenPipe.into()),
                     Phase::Body(_) | Phase::Tunnel => {
                         let Some(to) = &mut self.to else { return Err(io::ErrorKind::BrokenPipe.into()) };
-                        let room = room.get_or_insert_with(|| {
-                            to.reserve_capacity(total - taken);
-                            to.capacity()
-                        });
+                        let room = room.get_or_insert_with(|| to.room(total - taken));
                         let used = match &mut self.phase {
                             Phase::Body(body) => match take_body(body, input, *room - data.len())? {
                                 None => break 'pieces,
@@ -134,12 +178,12 @@ impl Outgoing {
         if !data.is_empty()
             && let Some(to) = &mut self.to
         {
-            to.send_data(data.freeze(), false).map_err(broken)?;
+            to.send_data(data.freeze(), false)?;
         }
         Ok(taken)
     }
 
-    fn begun(&mut self, begun: Begun) {
+    fn begun(&mut self, begun: Begun<S>) {
         match begun {
             Begun::Interim => {}
             Begun::Ended => self.phase = Phase::Done,
@@ -160,16 +204,16 @@ impl Outgoing {
             trailers.append(name, HeaderValue::from_bytes(line.value).map_err(invalid)?);
         }
         if trailers.is_empty() {
-            return to.send_data(data.freeze(), true).map_err(broken);
+            return to.send_data(data.freeze(), true);
         }
         if !data.is_empty() {
-            to.send_data(data.freeze(), false).map_err(broken)?;
+            to.send_data(data.freeze(), false)?;
         }
-        to.send_trailers(trailers).map_err(broken)
+        to.send_trailers(trailers)
     }
 
     /// Nothing more is said: the end of a tunnel. A body that is not at its end stays so, and is known to be cut.
-    pub(super) fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         if let (Phase::Tunnel, Some(to)) = (&self.phase, &mut self.to) {
             let _gone_already = to.send_data(Bytes::new(), true);
             self.phase = Phase::Done;
@@ -177,19 +221,11 @@ impl Outgoing {
     }
 
     /// Ready when more can be taken, or writing tells a failure.
-    pub(super) fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let (Phase::Body(_) | Phase::Tunnel, Some(to)) = (&self.phase, &mut self.to) else {
             return Poll::Ready(Ok(()));
         };
-        to.reserve_capacity(self.wanted.max(1));
-        while to.capacity() == 0 {
-            match ready!(to.poll_capacity(cx)) {
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Poll::Ready(Err(broken(error))),
-                None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
-            }
-        }
-        Poll::Ready(Ok(()))
+        to.poll_room(cx, self.wanted)
     }
 }
 

@@ -1,6 +1,6 @@
-//! A request of HTTP/2 said as a canonical HTTP/1.1 request.
+//! A request of HTTP/2 or HTTP/3 said as a canonical HTTP/1.1 request.
 //!
-//! Checked beside what the h2 crate checks (order and number of pseudo-header fields, fields that belong to one connection, TE,
+//! Checked beside what the h2 crate and `http3` check (order and number of pseudo-header fields, fields that belong to one connection, TE,
 //! Content-Length against DATA): that there is one host, that it is one in both places, that the path is one, that
 //! Content-Length is there once, that no value begins or ends with a blank. All else is judged by `wire::h1`, which reads what is
 //! said here.
@@ -18,20 +18,20 @@ use super::incoming::Framing;
 
 /// A request as it was said.
 #[derive(Debug)]
-pub(super) struct Said {
+pub(crate) struct Said {
     /// How its body is framed.
-    pub(super) framing: Framing,
+    pub(crate) framing: Framing,
     /// The answer has no body whatever it says.
-    pub(super) head_only: bool,
+    pub(crate) head_only: bool,
     /// It is a call of gRPC.
-    pub(super) grpc: bool,
+    pub(crate) grpc: bool,
     /// For extended CONNECT: what the member has to answer.
-    pub(super) accept: Option<Box<str>>,
+    pub(crate) accept: Option<Box<str>>,
 }
 
 /// Why a request was not said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Unsayable {
+pub(crate) enum Unsayable {
     #[error("neither :authority nor Host names a host")]
     NoHost,
     #[error("the host is not one host: {0}")]
@@ -56,7 +56,7 @@ pub(super) enum Unsayable {
 ///
 /// # Errors
 /// When it could not be said cleanly. Then `out` holds nothing of use.
-pub(super) fn say(out: &mut Vec<u8>, head: &Parts, ended: bool) -> Result<Said, Unsayable> {
+pub(crate) fn say(out: &mut Vec<u8>, head: &Parts, ended: bool) -> Result<Said, Unsayable> {
     let protocol = head.extensions.get::<Protocol>();
     let connect = head.method == Method::CONNECT && protocol.is_none();
     match protocol {
@@ -133,7 +133,7 @@ pub(super) fn say(out: &mut Vec<u8>, head: &Parts, ended: bool) -> Result<Said, 
 }
 
 /// Appends a field's line.
-pub(super) fn say_field(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) -> Result<(), Unsayable> {
+pub(crate) fn say_field(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) -> Result<(), Unsayable> {
     let value = value.as_bytes();
     check_value(value)?;
     out.extend_from_slice(name.as_str().as_bytes());
@@ -144,7 +144,7 @@ pub(super) fn say_field(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValu
 }
 
 /// Whether a field means something on one connection only (RFC 9113 section 8.2.2).
-pub(super) fn is_of_one_connection(name: &HeaderName) -> bool {
+pub(crate) fn is_of_one_connection(name: &HeaderName) -> bool {
     matches!(*name, header::CONNECTION | header::TRANSFER_ENCODING | header::UPGRADE)
         || matches!(name.as_str(), "keep-alive" | "proxy-connection" | "http2-settings")
 }

@@ -27,8 +27,8 @@ use crate::{http::ClientTls, worker::Worker};
 /// One stream of HTTP/2.
 pub(crate) struct H2Stream {
     worker: Rc<Worker>,
-    incoming: Incoming,
-    outgoing: Outgoing,
+    incoming: Incoming<RecvStream>,
+    outgoing: Outgoing<SendStream<Bytes>>,
     role: Role,
     /// A call of gRPC.
     grpc: bool,
@@ -245,11 +245,11 @@ impl Drop for H2Stream {
 /// Sends a response's head to a client.
 fn send_response(
     respond: &mut SendResponse<Bytes>,
-    incoming: &mut Incoming,
+    incoming: &mut Incoming<RecvStream>,
     head: Bytes,
     head_only: bool,
     accept: &mut Option<Box<str>>,
-) -> io::Result<Begun> {
+) -> io::Result<Begun<SendStream<Bytes>>> {
     let head::ResponseHead { mut response, body, accept: got } = head::response(&head, head_only)?;
     let status = response.status();
     if status == StatusCode::SWITCHING_PROTOCOLS {
@@ -280,7 +280,11 @@ fn send_response(
 }
 
 /// Says a member's response.
-fn say_response(mut out: Vec<u8>, response: Response<RecvStream>, head_only: bool) -> io::Result<Incoming> {
+fn say_response(
+    mut out: Vec<u8>,
+    response: Response<RecvStream>,
+    head_only: bool,
+) -> io::Result<Incoming<RecvStream>> {
     let (head, body) = response.into_parts();
     let bodiless = head_only
         || body.is_end_stream()

@@ -26,7 +26,7 @@ pub(super) fn failure(error: &io::Error) -> Option<TlsFailure> {
     }
 }
 
-fn by_rustls(error: &Error) -> TlsFailure {
+pub(super) fn by_rustls(error: &Error) -> TlsFailure {
     match error {
         Error::PeerIncompatible(why) => match why {
             PeerIncompatible::ServerDoesNotSupportTls12Or13

@@ -6,7 +6,7 @@ use rustls::{CipherSuite, ProtocolVersion};
 use super::{handshake::Handshake, terms::take_last};
 
 /// What is known of a client's TLS session. Complete once the handshake is over, or the client has spoken early.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct TlsInfo {
     /// The version that was agreed on; none before that.
     pub(crate) version: Option<TlsVersion>,
@@ -31,19 +31,21 @@ pub(crate) struct TlsInfo {
 pub(crate) enum Alpn {
     Http11,
     H2,
+    H3,
 }
 
 impl Alpn {
-    /// As it is said in the handshake (RFC 7301, RFC 9113 section 3.2).
+    /// As it is said in the handshake (RFC 7301, RFC 9113 section 3.2, RFC 9114 section 3.1).
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Http11 => "http/1.1",
             Self::H2 => "h2",
+            Self::H3 => "h3",
         }
     }
 
     pub(super) fn of(name: &[u8]) -> Option<Self> {
-        [Self::Http11, Self::H2].into_iter().find(|alpn| alpn.as_str().as_bytes() == name)
+        [Self::Http11, Self::H2, Self::H3].into_iter().find(|alpn| alpn.as_str().as_bytes() == name)
     }
 }
 
@@ -85,6 +87,6 @@ pub(super) const SUITES: [(&str, CipherSuite); 9] = [
     ("ECDHE-RSA-CHACHA20-POLY1305", CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256),
 ];
 
-fn suite_name(suite: CipherSuite) -> &'static str {
+pub(super) fn suite_name(suite: CipherSuite) -> &'static str {
     SUITES.iter().find(|(_, known)| *known == suite).map_or("", |(name, _)| name)
 }

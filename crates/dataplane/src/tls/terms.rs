@@ -30,6 +30,8 @@ pub(crate) struct Terms {
     pub(super) modern: Option<Modern>,
     /// For clients that are none of these; none: the policy admits no others.
     pub(super) fallback: Option<Fallback>,
+    /// Of a listener of QUIC, which has nothing else.
+    pub(super) quic: Option<Arc<ServerConfig>>,
     /// What sessions are resumed by: kept as long as it is safe, so that a change does not cost every client a full handshake.
     resumption: Resumption,
 }
@@ -92,14 +94,7 @@ impl Terms {
         plan: &Arc<TlsPlan>,
         former: Option<&Self>,
     ) -> Result<Arc<Self>, TermsFault> {
-        // A session proves that its client was verified: it counts only where the same clients are let in.
-        let former = former.filter(|former| former.plan.client_ca == plan.client_ca);
-        let resumption = match (takes_early_data(plan), former.map(|former| &former.resumption)) {
-            (true, Some(Resumption::Early(sessions))) => Resumption::Early(sessions.clone()),
-            (true, _) => Resumption::Early(Arc::default()),
-            (false, Some(Resumption::Tickets(tickets))) => Resumption::Tickets(tickets.clone()),
-            (false, _) => Resumption::Tickets(aws_lc_rs::Ticketer::new().map_err(TermsFault::Setup)?),
-        };
+        let resumption = Resumption::next(takes_early_data(plan), plan, former)?;
         let shown: Result<Vec<_>, _> = plan.certificates.iter().map(|one| certificates.show(one)).collect();
         // What rustls cannot show, OpenSSL may.
         let fallback = Fallback::new(plan, shown.as_deref().unwrap_or_default());
@@ -109,7 +104,44 @@ impl Terms {
             (None, Some(fallback)) => fallback.prepare()?,
             (None, None) => return Err(TermsFault::Nothing),
         }
-        Ok(Arc::new(Self { plan: plan.clone(), modern, fallback, resumption }))
+        Ok(Arc::new(Self { plan: plan.clone(), modern, fallback, quic: None, resumption }))
+    }
+
+    /// As [`Terms::new`], for a listener of QUIC: TLS 1.3 with all its suites, as QUIC has no other.
+    pub(crate) fn of_quic(
+        certificates: &ShownCertificates,
+        plan: &Arc<TlsPlan>,
+        former: Option<&Self>,
+    ) -> Result<Arc<Self>, TermsFault> {
+        let early = plan.early_data && plan.client_ca.is_none();
+        let resumption = Resumption::next(early, plan, former)?;
+        let shown =
+            plan.certificates.iter().map(|one| certificates.show(one)).collect::<Result<Vec<_>, _>>()?;
+        let mut provider = aws_lc_rs::default_provider();
+        provider.cipher_suites.retain(|suite| suite.tls13().is_some());
+        let provider = Arc::new(provider);
+        let mut config = config(plan, &provider, &[&version::TLS13], shown, &resumption)?;
+        config.alpn_protocols = vec![Alpn::H3.as_str().as_bytes().to_vec()];
+        if early {
+            // How much may be said early is a matter of QUIC's windows; TLS may name nothing else (RFC 9001 section 4.6.1).
+            config.max_early_data_size = u32::MAX;
+        }
+        let quic = Some(Arc::new(config));
+        Ok(Arc::new(Self { plan: plan.clone(), modern: None, fallback: None, quic, resumption }))
+    }
+}
+
+impl Resumption {
+    /// Goes on from the listener's plan before, where that is safe.
+    fn next(early: bool, plan: &TlsPlan, former: Option<&Terms>) -> Result<Self, TermsFault> {
+        // A session proves that its client was verified: it counts only where the same clients are let in.
+        let former = former.filter(|former| former.plan.client_ca == plan.client_ca);
+        Ok(match (early, former.map(|former| &former.resumption)) {
+            (true, Some(Self::Early(sessions))) => Self::Early(sessions.clone()),
+            (true, _) => Self::Early(Arc::default()),
+            (false, Some(Self::Tickets(tickets))) => Self::Tickets(tickets.clone()),
+            (false, _) => Self::Tickets(aws_lc_rs::Ticketer::new().map_err(TermsFault::Setup)?),
+        })
     }
 }
 
@@ -151,8 +183,29 @@ fn modern(
     }
     let provider = Arc::new(CryptoProvider { cipher_suites: suites, ..all });
     let shown = shown?;
+    let keys: Vec<_> = shown.iter().map(|shown| shown.key()).collect();
+    let offer = ModernOffer::new(&provider, &versions, keys.iter().map(AsRef::as_ref));
+    let mut config = config(plan, &provider, &versions, shown, resumption)?;
+    config.enable_secret_extraction = true;
+    let offered: &[Alpn] = match (plan.http, plan.alpn_h2) {
+        (true, true) => &[Alpn::H2, Alpn::Http11],
+        (true, false) => &[Alpn::Http11],
+        (false, _) => &[],
+    };
+    config.alpn_protocols = offered.iter().map(|alpn| alpn.as_str().as_bytes().to_vec()).collect();
+    Ok(Some(Modern { config: Arc::new(config), offer }))
+}
+
+/// What rustls agrees to, but for ALPN.
+fn config(
+    plan: &Arc<TlsPlan>,
+    provider: &Arc<CryptoProvider>,
+    versions: &[&'static SupportedProtocolVersion],
+    shown: Vec<Arc<ShownCertificate>>,
+    resumption: &Resumption,
+) -> Result<ServerConfig, TermsFault> {
     let builder = ServerConfig::builder_with_provider(provider.clone())
-        .with_protocol_versions(&versions)
+        .with_protocol_versions(versions)
         .map_err(TermsFault::Setup)?;
     let builder = match &plan.client_ca {
         None => builder.with_no_client_auth(),
@@ -167,20 +220,11 @@ fn modern(
             builder.with_client_cert_verifier(verifier.map_err(|error| fault(error.into()))?)
         }
     };
-    let keys: Vec<_> = shown.iter().map(|shown| shown.key()).collect();
-    let offer = ModernOffer::new(&provider, &versions, keys.iter().map(AsRef::as_ref));
     let v13 = versions.iter().any(|version| **version == version::TLS13);
     let suites = provider.cipher_suites.iter().map(|suite| suite.suite()).collect();
     let mut config =
         builder.with_cert_resolver(Arc::new(Shown { plan: plan.clone(), certificates: shown, v13, suites }));
     config.ignore_client_order = true;
-    config.enable_secret_extraction = true;
-    let offered: &[Alpn] = match (plan.http, plan.alpn_h2) {
-        (true, true) => &[Alpn::H2, Alpn::Http11],
-        (true, false) => &[Alpn::Http11],
-        (false, _) => &[],
-    };
-    config.alpn_protocols = offered.iter().map(|alpn| alpn.as_str().as_bytes().to_vec()).collect();
     match resumption {
         Resumption::Tickets(tickets) => {
             config.ticketer = tickets.clone();
@@ -193,7 +237,7 @@ fn modern(
             config.send_half_rtt_data = true;
         }
     }
-    Ok(Some(Modern { config: Arc::new(config), offer }))
+    Ok(config)
 }
 
 /// Picks the certificate that a client is shown.

@@ -19,7 +19,7 @@ const AHEAD_BYTES_MAX: usize = 16 * 1024;
 impl Exchange {
     /// Ready when the client is gone.
     pub(super) fn poll_client_gone(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<()> {
-        if connection.client.is_http2() {
+        if connection.client.shares_connection() {
             return if connection.client.is_gone(cx) { Poll::Ready(()) } else { Poll::Pending };
         }
         // While its body comes, reading that tells. What the member did not take of a body must not be taken for a request.
