@@ -50,6 +50,14 @@ pub(crate) struct Door {
     pub(crate) address: SocketAddr,
 }
 
+impl Door {
+    /// Whether what is open is to end when its present work ends: the process drains, or the listener is gone.
+    #[inline]
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.worker.is_draining() || self.slot.is_retired()
+    }
+}
+
 impl Acceptor {
     /// Starts accepting. Must be called inside the worker's runtime.
     pub(crate) fn start(

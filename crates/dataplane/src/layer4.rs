@@ -136,7 +136,7 @@ impl Link {
                 to_member: &member.bytes_out,
             };
             let idle = self.service.plan.idle_timeout;
-            let stopped = self.door.slot.is_retired();
+            let stopped = self.door.slot.is_over() || self.work.is_over();
             let ended = ready!(self.relay.poll(cx, &self.seat, idle, stopped, &counts));
             match ended {
                 Ended::Idle if self.relay.connecting && self.relay.member.is_connected(cx) => {

@@ -19,6 +19,7 @@ mod carried_out;
 mod clock;
 mod config;
 mod dataplane;
+mod drain;
 mod handover;
 mod http;
 mod http2;

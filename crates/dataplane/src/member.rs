@@ -12,6 +12,7 @@ use plan::MemberPlan;
 use telemetry::MemberCounters;
 
 use crate::{
+    drain::Leaving,
     http2::Links,
     stream::Stream,
     tls::{MemberTerms, MemberTls},
@@ -23,6 +24,8 @@ use crate::{
 pub(crate) struct Member {
     pub(crate) plan: MemberPlan,
     pub(crate) counters: Arc<MemberCounters>,
+    /// Whether its work is to end. The same for all that a worker ever had of a member.
+    pub(crate) leaving: Rc<Leaving>,
     /// How it is spoken to where it is verified.
     tls: Option<MemberTls>,
     /// When (in ticks) the log was last told of its certificate, and what was passed over since.
@@ -49,10 +52,12 @@ impl Member {
         plan: MemberPlan,
         terms: Option<&MemberTerms>,
         counters: Arc<MemberCounters>,
+        leaving: Rc<Leaving>,
     ) -> Rc<Self> {
         Rc::new(Self {
             plan,
             counters,
+            leaving,
             tls: terms.map(|terms| terms.member(&worker.member_tls)),
             told: Cell::default(),
             idle: RefCell::default(),
@@ -111,7 +116,8 @@ impl Member {
     #[inline]
     pub(crate) fn keep_idle(&self, worker: &Worker, stream: Stream) {
         let mut idle = self.idle.borrow_mut();
-        if idle.len() < worker.config.upstream_idle_max && !worker.is_draining() {
+        let is_wanted = !worker.is_draining() && !self.leaving.is_draining();
+        if is_wanted && idle.len() < worker.config.upstream_idle_max {
             idle.push(Idle { stream, since: worker.table.now() });
         }
     }

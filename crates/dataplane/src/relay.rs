@@ -62,7 +62,7 @@ pub(crate) enum Ended {
     ClientBroke,
     /// The member broke the connection; while it is being made: it cannot be reached.
     MemberBroke,
-    /// The listener is gone.
+    /// The listener is gone, or the member, and with it the time that was left.
     Stopped,
 }
 

@@ -1,18 +1,17 @@
 //! A listener at work in one worker.
 
-use std::{
-    cell::{Cell, RefCell},
-    collections::BTreeMap,
-    rc::Rc,
-    sync::Arc,
-};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
 
-use balance::StickyKey;
+use balance::{
+    DrainRules, StickyKey,
+    drain::{Cause, Fate, Traffic},
+};
 use model::PolicyId;
 use plan::{ListenerPlan, ServicePlan, TargetPlan};
 use telemetry::ListenerCounters;
 
 use crate::{
+    drain::{Drains, Leaving, Whose},
     http::{Inserted, PolicyWork},
     limits::PolicyLimit,
     target::Target,
@@ -60,14 +59,19 @@ impl Service {
         self.target.iter().chain(&self.targets)
     }
 
-    /// Whether connections go on when the listener is deleted: kept HTTP connections do, until they are idle; layer 4 stops at
-    /// once (behaviour/features.md section 3).
-    pub(crate) fn outlives_its_listener(&self) -> bool {
-        match self.plan.service {
-            ServicePlan::Http(_) => true,
-            // Those of QUIC are told to go, and what they were asked by then is answered: their sockets may be wanted.
-            ServicePlan::Tcp | ServicePlan::Udp | ServicePlan::Tls | ServicePlan::Quic(_) => false,
-        }
+    /// What becomes of connections when the listener is deleted: kept HTTP connections go on, until they are idle; layer 4 stops
+    /// at once (behaviour/features.md section 3).
+    pub(crate) fn fate_without_listener(&self, now_ms: u64) -> Fate {
+        let traffic = match self.plan.service {
+            ServicePlan::Http(_) | ServicePlan::Quic(_) => Traffic::Requests,
+            ServicePlan::Tcp | ServicePlan::Tls => Traffic::Streams,
+            ServicePlan::Udp => Traffic::Datagrams,
+        };
+        let rules = |delay| DrainRules { traffic, delay };
+        let of_targets = self.all_targets().map(|target| rules(target.shared.plan.drain_rules().delay));
+        // A connection may have work of any of them.
+        let fates = of_targets.map(|rules| rules.fate_without_listener(now_ms));
+        fates.max().unwrap_or_else(|| rules(None).fate_without_listener(now_ms))
     }
 }
 
@@ -75,13 +79,13 @@ impl Service {
 /// the plan that it began with.
 pub(crate) struct Slot {
     service: RefCell<Rc<Service>>,
-    retired: Cell<bool>,
+    leaving: Rc<Leaving>,
     group: u32,
 }
 
 impl Slot {
     pub(crate) fn new(service: Rc<Service>, group: u32) -> Rc<Self> {
-        Rc::new(Self { service: RefCell::new(service), retired: Cell::new(false), group })
+        Rc::new(Self { service: RefCell::new(service), leaving: Rc::default(), group })
     }
 
     /// The present service.
@@ -94,14 +98,23 @@ impl Slot {
         self.service.replace(service);
     }
 
-    /// The listener is gone.
-    pub(crate) fn retire(&self) {
-        self.retired.set(true);
+    /// Drains: the listener is gone.
+    pub(crate) fn retire(&self, drains: &Drains, now_ms: u64) {
+        self.leaving.note(Cause::Removed, true, now_ms);
+        let whose = Whose { target: None, group: self.group };
+        drains.settle(whose, &self.leaving, self.service().fate_without_listener(now_ms), now_ms);
     }
 
-    /// Whether the listener is gone.
+    /// Whether the listener is gone: what is open ends when its present work ends.
+    #[inline]
     pub(crate) fn is_retired(&self) -> bool {
-        self.retired.get()
+        self.leaving.is_draining()
+    }
+
+    /// Whether what is open is to end now.
+    #[inline]
+    pub(crate) fn is_over(&self) -> bool {
+        self.leaving.is_over()
     }
 
     /// Names the connections of this listener in the worker's table.

@@ -5,14 +5,24 @@
 
 mod turns;
 
-use std::{net::IpAddr, rc::Rc, sync::Arc};
+use std::{cell::Cell, net::IpAddr, rc::Rc, sync::Arc};
 
-use balance::{Connections, HealthTable, MemberIndex, PickContext, SlowStart, Start, Warmth};
+use balance::{
+    Connections, HealthTable, MemberIndex, PickContext, SlowStart, Start, Warmth,
+    drain::{Cause, Fate},
+};
 use model::{MemberId, TargetId};
 use plan::TargetPlan;
 
 use self::turns::Turns;
-use crate::{clock, http::Sticky, member::Member, tls::MemberTerms, worker::Worker};
+use crate::{
+    clock,
+    drain::{Here, Leaving, Whose},
+    http::Sticky,
+    member::Member,
+    tls::MemberTerms,
+    worker::Worker,
+};
 
 /// A target's plan with what all workers share: members, health and counts change together.
 pub(crate) struct SharedTarget {
@@ -82,9 +92,14 @@ impl SharedTarget {
         self.health.set_usable(member, healthy);
     }
 
-    /// Whether shares may change by themselves.
+    /// Whether something about it changes by itself: shares, or who drains because of a probe.
     pub(crate) fn is_to_be_followed(&self) -> bool {
-        self.slow_start.is_some()
+        self.slow_start.is_some() || self.drains_unhealthy()
+    }
+
+    /// Whether the work of an unhealthy member ends before it ends by itself.
+    fn drains_unhealthy(&self) -> bool {
+        self.plan.probe.is_some() && self.plan.drain_rules().fate(Cause::Unhealthy, 0) != Fate::Stays
     }
 }
 
@@ -94,6 +109,8 @@ pub(crate) struct Target {
     worker: u16,
     turns: Turns,
     members: Box<[Rc<Member>]>,
+    /// Up to which change of somebody's health it is known who drains.
+    drained: Cell<Option<u64>>,
     /// How clients stay with a member.
     pub(crate) sticky: Option<Sticky>,
 }
@@ -126,7 +143,13 @@ impl Target {
                 });
                 let counters = || worker.registry.member(plan.id, member.id, worker.index);
                 let terms = terms.map(Arc::as_ref);
-                kept.cloned().unwrap_or_else(|| Member::new(worker, member.clone(), terms, counters()))
+                let known = || {
+                    let same =
+                        former.and_then(|former| former.members.iter().find(|m| m.plan.id == member.id));
+                    same.map_or_else(Rc::default, |same| same.leaving.clone())
+                };
+                kept.cloned()
+                    .unwrap_or_else(|| Member::new(worker, member.clone(), terms, counters(), known()))
             })
             .collect();
         if let Some(former) = former {
@@ -136,7 +159,14 @@ impl Target {
         let start = Start { worker: worker.index as u16, workers: worker.config.workers as u16 };
         let turns = Turns::new(&shared, start, former.map(|former| &former.turns), clock::now_ms());
         let sticky = Sticky::new(plan, &worker.config.sticky_key);
-        Rc::new(Self { worker: worker.index as u16, turns, members, sticky, shared })
+        Rc::new(Self {
+            worker: worker.index as u16,
+            turns,
+            members,
+            drained: Cell::default(),
+            sticky,
+            shared,
+        })
     }
 
     pub(crate) fn id(&self) -> TargetId {
@@ -174,9 +204,64 @@ impl Target {
             && !tried.indices().iter().any(|&tried| usize::from(tried) == member)
     }
 
-    /// Takes in what changes by itself: how far slow starts are.
-    pub(crate) fn follow(&self, now_ms: u64) {
-        self.turns.follow(&self.shared, now_ms);
+    /// Takes in what changes by itself: how far slow starts are, and who drains because of a probe.
+    pub(crate) fn follow(&self, here: Here<'_>) {
+        self.turns.follow(&self.shared, here.now_ms);
+        if self.shared.drains_unhealthy() {
+            self.drain_unhealthy(here);
+        }
+    }
+
+    fn drain_unhealthy(&self, here: Here<'_>) {
+        let SharedTarget { health, plan, .. } = &*self.shared;
+        let seen = Some(health.generation());
+        if self.drained.replace(seen) == seen {
+            return;
+        }
+        // Whoever gets work although it is unhealthy does not drain.
+        let all_work = plan.all_down_forward && !health.any_usable();
+        for (index, member) in self.members.iter().enumerate() {
+            let is_there = !health.is_usable(index) && !all_work;
+            self.note(&member.leaving, Cause::Unhealthy, is_there, here);
+        }
+    }
+
+    /// Begins to drain what is to drain by this plan and was not by the former one, and ends what is to drain no more.
+    pub(crate) fn drain_since(&self, former: &Self, here: Here<'_>) {
+        let rules = self.shared.plan.drain_rules();
+        if rules != former.shared.plan.drain_rules() {
+            let fate = |leaving: &Leaving| leaving.draining().fate(rules);
+            here.drains.settle_target(self.id(), fate, here.now_ms);
+            self.members.iter().for_each(|member| self.settle(&member.leaving, here));
+        }
+        // The plan that a member has kept may be older than its weight.
+        for (member, plan) in self.members.iter().zip(&self.shared.plan.members) {
+            let stopped = plan.weight.value() == 0 && self.shared.plan.standby.is_none();
+            self.note(&member.leaving, Cause::WeightZero, stopped, here);
+        }
+        let stays = |old: &Member| self.members.iter().any(|member| member.plan.id == old.plan.id);
+        for gone in former.members.iter().filter(|old| !stays(old)) {
+            self.note(&gone.leaving, Cause::Removed, true, here);
+        }
+    }
+
+    /// Drains all members: the listener has no more work for them.
+    pub(crate) fn drain_all(&self, here: Here<'_>) {
+        for member in &self.members {
+            self.note(&member.leaving, Cause::Removed, true, here);
+        }
+    }
+
+    fn note(&self, leaving: &Rc<Leaving>, cause: Cause, is_there: bool, here: Here<'_>) {
+        if leaving.note(cause, is_there, here.now_ms) {
+            self.settle(leaving, here);
+        }
+    }
+
+    fn settle(&self, leaving: &Rc<Leaving>, here: Here<'_>) {
+        let whose = Whose { target: Some(self.id()), group: here.group };
+        let fate = leaving.draining().fate(self.shared.plan.drain_rules());
+        here.drains.settle(whose, leaving, fate, here.now_ms);
     }
 
     /// Whether any member may get work, weights apart.
@@ -205,6 +290,12 @@ impl Work {
     #[inline]
     pub(crate) fn member(&self) -> &Rc<Member> {
         &self.target.members[usize::from(self.index)]
+    }
+
+    /// Whether it is to end now, as its member gets no more work.
+    #[inline]
+    pub(crate) fn is_over(&self) -> bool {
+        self.member().leaving.is_over()
     }
 
     /// The target that it was begun in.

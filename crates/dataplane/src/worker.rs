@@ -28,6 +28,7 @@ use crate::{
     buffer::Buffers,
     clock,
     config::Config,
+    drain::{Drains, Here},
     handover::ListeningSocket,
     http::HttpScratch,
     http3,
@@ -60,7 +61,8 @@ pub(crate) struct Worker {
     held: Cell<bool>,
     slots: RefCell<HashMap<ListenerId, Listening>>,
     targets: RefCell<HashMap<TargetId, Rc<Target>>>,
-    /// Those whose shares may change by themselves.
+    drains: Drains,
+    /// Those of which something may change by itself.
     followed: RefCell<Vec<Rc<Target>>>,
     groups: Cell<u32>,
     /// What datagrams are taken into; made when the first one comes. Never held while waiting.
@@ -186,13 +188,15 @@ impl Worker {
         registry: Registry,
         held: bool,
     ) -> io::Result<Self> {
+        let table = Rc::new(Table::new()?);
         Ok(Self {
             index,
             access_log: RefCell::new(config.access_logs.lane()),
             config,
             limits,
             registry,
-            table: Rc::new(Table::new()?),
+            drains: Drains::new(table.clone()),
+            table,
             buffers: Buffers::new(),
             pipes: Rc::default(),
             http: HttpScratch::new(index),
@@ -269,7 +273,8 @@ impl Worker {
         let targets: Vec<_> = targets.into_iter().map(|shared| self.set_target(shared)).collect();
         if let Some(before) = &before {
             let stale = before.all_targets().filter(|old| targets.iter().all(|new| new.id() != old.id()));
-            stale.for_each(|stale| self.drop_target(stale));
+            let here = self.here(id);
+            stale.for_each(|stale| self.drop_target(stale, here));
         }
         let counters = match &before {
             Some(service) => service.counters.clone(),
@@ -366,6 +371,9 @@ impl Worker {
             return same.clone();
         }
         let target = Target::new(self, shared, former.map(Rc::as_ref));
+        if let Some(former) = former {
+            target.drain_since(former, self.here(target.id().listener));
+        }
         targets.insert(target.id(), target.clone());
         let mut followed = self.followed.borrow_mut();
         followed.retain(|other| other.id() != target.id());
@@ -375,8 +383,15 @@ impl Worker {
         target
     }
 
+    /// Where and when something of a listener drains.
+    fn here(&self, listener: ListenerId) -> Here<'_> {
+        let group = self.slots.borrow().get(&listener).map_or(0, |listening| listening.slot.group());
+        Here { drains: &self.drains, group, now_ms: clock::now_ms() }
+    }
+
     /// Forgets a target that nothing names any more; exchanges under way keep it to their end.
-    fn drop_target(&self, target: &Target) {
+    fn drop_target(&self, target: &Target, here: Here<'_>) {
+        target.drain_all(here);
         self.targets.borrow_mut().remove(&target.id());
         self.followed.borrow_mut().retain(|other| other.id() != target.id());
         target.close_idle();
@@ -434,6 +449,7 @@ impl Worker {
     }
 
     fn remove_listener(&self, id: ListenerId) {
+        let here = self.here(id);
         let Some(listening) = self.slots.borrow_mut().remove(&id) else { return };
         for acceptor in listening.acceptors {
             acceptor.stop();
@@ -442,12 +458,9 @@ impl Worker {
             forwarder.stop();
         }
         listening.quic.into_iter().for_each(|endpoint| self.leave_quic(endpoint));
-        let service = listening.slot.service();
-        service.all_targets().for_each(|target| self.drop_target(target));
-        listening.slot.retire();
-        if !service.outlives_its_listener() {
-            self.table.wake_group(listening.slot.group());
-        }
+        listening.slot.service().all_targets().for_each(|target| self.drop_target(target, here));
+        listening.slot.retire(&self.drains, here.now_ms);
+        self.table.wake_group(listening.slot.group());
     }
 
     async fn drain(&self, farewell: Farewell) {
@@ -479,12 +492,10 @@ impl Worker {
 
     /// Takes in what changes by itself.
     fn follow(&self) {
-        let followed = self.followed.borrow();
-        if followed.is_empty() {
-            return;
+        self.drains.handle_tick(clock::now_ms);
+        for target in self.followed.borrow().iter() {
+            target.follow(self.here(target.id().listener));
         }
-        let now_ms = clock::now_ms();
-        followed.iter().for_each(|target| target.follow(now_ms));
     }
 
     /// Closes connections to members that are not needed; how many are still kept.

@@ -321,6 +321,31 @@ fn draining_ends_connections_when_their_streams_have_ended() {
 }
 
 #[test]
+fn a_listener_that_goes_says_so_and_its_streams_end_first() {
+    let (begin, begun) = std::sync::mpsc::channel();
+    let (go, gate) = std::sync::mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let member = Member::http(move |_| {
+        begin.send(()).unwrap();
+        gate.lock().unwrap().recv().unwrap();
+        ok("done")
+    });
+    let (rig, address) = serving(&[member.address]);
+    run(async {
+        let tcp = tokio::net::TcpStream::connect(address).await.unwrap();
+        let (mut client, connection) = Builder::new().handshake::<_, Bytes>(tcp).await.unwrap();
+        let ended = tokio::task::spawn_local(connection);
+        let (answer, _) = client.send_request(request(Method::GET, "/"), true).unwrap();
+        tokio::task::spawn_blocking(move || begun.recv_timeout(rig::PATIENCE)).await.unwrap().unwrap();
+        std::thread::scope(|scope| scope.spawn(|| rig.apply([])).join().unwrap());
+        go.send(()).unwrap();
+        assert_eq!(answer.await.unwrap().status(), 200);
+        ended.await.unwrap().expect("a clean end of the connection, though the client would keep it");
+        drop(client);
+    });
+}
+
+#[test]
 fn what_was_meant_for_a_websocket_that_is_refused_is_read_by_nobody() {
     let member = Member::named("no");
     let (_rig, address) = serving(&[member.address]);

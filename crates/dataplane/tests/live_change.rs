@@ -65,7 +65,7 @@ fn edits_under_load_fail_no_request_and_close_no_connection() {
 }
 
 #[test]
-fn a_kept_connection_outlives_its_listener_until_it_is_idle() {
+fn a_kept_connection_outlives_its_listener_for_a_last_request() {
     let member = Member::named("x");
     let address = free_address();
     let mut listener = http(address, &[member.address]);
@@ -74,7 +74,9 @@ fn a_kept_connection_outlives_its_listener_until_it_is_idle() {
     let mut client = Client::connect(address);
     client.get("/");
     rig.apply([]);
-    assert_eq!(client.get("/").text(), "x", "as behaviour/features.md section 3 says");
+    let last = client.get("/");
+    assert_eq!(last.text(), "x", "as behaviour/features.md section 3 says");
+    assert_eq!(last.header("connection").as_deref(), Some("close"));
     assert!(std::net::TcpStream::connect(address).is_err(), "no new ones");
     assert_eq!(client.rest(), b"");
 }

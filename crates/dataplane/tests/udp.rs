@@ -285,8 +285,8 @@ fn a_removed_members_flows_end_at_once_or_when_the_delay_is_over() {
         let members = [Echo::start("a"), Echo::start("b")];
         let address = free_address();
         let listener = with_target(udp(address, &members.each_ref().map(|m| m.address)), |target| {
-            target.drain = delay
-                .map(|seconds| Drain { enabled: true, timeout: model::range::DrainTimeout::of(seconds) });
+            let timeout = model::range::DrainTimeout::of(delay.unwrap_or(300));
+            target.drain = Some(Drain { enabled: delay.is_some(), timeout });
         });
         let rig = Rig::serving(again(&listener));
         let clients: Vec<_> = (0..8).map(|_| client(address)).collect();

@@ -190,6 +190,13 @@ pub struct Drain {
     pub timeout: DrainTimeout,
 }
 
+impl Default for Drain {
+    /// What holds where nothing was said (v3.json "ConnectionDrain").
+    fn default() -> Self {
+        Self { enabled: true, timeout: DrainTimeout::of(300) }
+    }
+}
+
 /// What a caller says to create a pool; defaults are already filled in by the dialect.
 #[derive(Clone, Debug)]
 pub struct NewPool {

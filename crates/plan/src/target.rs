@@ -170,14 +170,15 @@ fn indices<S: Serializer>(standby: &Option<Standby>, serializer: S) -> Result<S:
 }
 
 impl TargetPlan {
-    /// What becomes of the work of a member that gets no more.
+    /// What becomes of the work of a member that gets no more. Where nothing was said, the delay is on (v3.json "ConnectionDrain").
     pub fn drain_rules(&self) -> DrainRules {
         let traffic = match self.protocol {
             PoolProtocol::Tcp | PoolProtocol::Tls => Traffic::Streams,
             PoolProtocol::Udp | PoolProtocol::Quic => Traffic::Datagrams,
             PoolProtocol::Http | PoolProtocol::Https | PoolProtocol::Grpc => Traffic::Requests,
         };
-        DrainRules { traffic, delay: self.drain.filter(|drain| drain.enabled).map(|drain| drain.timeout) }
+        let drain = self.drain.unwrap_or_default();
+        DrainRules { traffic, delay: drain.enabled.then_some(drain.timeout) }
     }
 
     /// A target made by hand, for tests and benches of the data plane: round robin over members that are not probed.

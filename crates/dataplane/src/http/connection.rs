@@ -250,6 +250,9 @@ impl Connection {
                     Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return Poll::Ready(Next::Close),
                     Poll::Ready(Ok(bytes)) => bytes,
                     Poll::Pending => {
+                        if length == 0 && door.slot.is_over() {
+                            return Poll::Ready(Next::Close);
+                        }
                         if length == 0 && worker.is_draining() {
                             // A request may be on its way, and would be lost if we closed at once.
                             if !std::mem::replace(&mut self.leaving, true) {
@@ -349,7 +352,8 @@ impl Connection {
             from_member: &work.member().counters.bytes_in,
             to_member: &work.member().counters.bytes_out,
         };
-        if poll_fn(|cx| relay.poll(cx, &seat, idle, false, &counts)).await != relay::Ended::Complete {
+        if poll_fn(|cx| relay.poll(cx, &seat, idle, work.is_over(), &counts)).await != relay::Ended::Complete
+        {
             relay.reset();
         }
         if let Some(record) = record {

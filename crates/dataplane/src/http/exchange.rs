@@ -138,6 +138,9 @@ impl Exchange {
             if self.poll_client_gone(cx, connection).is_ready() {
                 return Poll::Ready(self.client_gone());
             }
+            if self.work.is_over() {
+                return Poll::Ready(self.cut_off());
+            }
             if moved {
                 connection.seat.expire_after(self.patience());
                 return Poll::Pending;

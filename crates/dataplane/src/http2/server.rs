@@ -204,7 +204,6 @@ impl Life {
     /// Misdeeds, drain, deadlines. False: the connection is to be dropped.
     fn look_after(&mut self, cx: &mut Context<'_>) -> bool {
         let session = &*self.session;
-        let worker = &*session.door.worker;
         if self.state != State::Ending
             && let Some(misdeed) = session.socket.misdeed()
         {
@@ -216,7 +215,7 @@ impl Life {
             return true;
         }
         let busy = session.streams.get() > 0;
-        if self.state == State::Open && worker.is_draining() {
+        if self.state == State::Open && session.door.is_leaving() {
             self.go_away(cx);
             return true;
         }

@@ -24,6 +24,8 @@ pub(super) struct Flows {
     pub(super) table: FlowTable<FlowKey, Forwarding, RandomState>,
     /// The service that the members were last looked at by.
     pub(super) service: Rc<Service>,
+    /// How long flows of members that leave may last; of the last pool, if there is none now.
+    rules: DrainRules,
     /// Members that have or had flows; the index is their slot in the table.
     members: Vec<Served>,
     /// Flows that end with the next turns.
@@ -61,6 +63,7 @@ impl Flows {
     pub(super) fn new(service: Rc<Service>) -> Self {
         Self {
             table: FlowTable::new(FLOWS_MAX, idle_ms(&service), RandomState::new()),
+            rules: drain_rules(&service).unwrap_or(DrainRules { traffic: Traffic::Datagrams, delay: None }),
             service,
             members: Vec::new(),
             doomed: Vec::new(),
@@ -126,6 +129,7 @@ impl Flows {
         if Rc::ptr_eq(&service, &self.service) {
             return;
         }
+        self.rules = drain_rules(&service).unwrap_or(self.rules);
         self.service = service;
         self.set_limits();
         for served in &mut self.members {
@@ -149,7 +153,9 @@ impl Flows {
         let target = self.service.target.as_ref();
         for served in &mut self.members {
             let index = served.index.map(usize::from);
-            let weight = index.and_then(|index| Some(target?.shared.plan.members.get(index)?.weight.value()));
+            let by_weight = target.filter(|target| target.shared.plan.standby.is_none());
+            let weight =
+                index.and_then(|index| Some(by_weight?.shared.plan.members.get(index)?.weight.value()));
             let unhealthy = index.is_some_and(|index| {
                 // Where nobody is healthy, another member would serve no better.
                 target.is_some_and(|target| !target.shared.health.is_usable(index) && target.has_usable())
@@ -198,11 +204,10 @@ impl Flows {
             }
             left -= 1;
         }
-        let rules = drain_rules(&self.service);
         for (slot, served) in
             self.members.iter().enumerate().filter(|(_, served)| served.draining.is_draining())
         {
-            let is_over = match served.draining.fate(rules) {
+            let is_over = match served.draining.fate(self.rules) {
                 Fate::Ends => true,
                 Fate::EndsBy { deadline_ms } => deadline_ms <= now,
                 Fate::Stays => false,
@@ -286,10 +291,9 @@ fn place_in(service: &Service, member: &Member) -> Option<u16> {
     members.iter().position(same).and_then(|index| u16::try_from(index).ok())
 }
 
-fn drain_rules(service: &Service) -> DrainRules {
-    let drain = service.target.as_ref().and_then(|target| target.shared.plan.drain);
-    let delay = drain.filter(|drain| drain.enabled).map(|drain| drain.timeout);
-    DrainRules { traffic: Traffic::Datagrams, delay }
+/// None: there is no pool, of whose members something could be said.
+fn drain_rules(service: &Service) -> Option<DrainRules> {
+    Some(service.target.as_ref()?.shared.plan.drain_rules())
 }
 
 fn idle_ms(service: &Service) -> u64 {

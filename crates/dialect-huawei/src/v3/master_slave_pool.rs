@@ -289,7 +289,7 @@ pub(crate) const FILTERS: &[Filter<View, Pool>] = &[
     Filter::text("member_instance_id", |_, _| nothing()),
     Filter::text("vpc_id", |_, pool| one(pool.network.map(|id| id.to_string()).unwrap_or_default())),
     Filter::text("type", |_, pool| one(pool::kind(pool))),
-    Filter::flag("connection_drain", |_, pool| one(pool.drain.is_some_and(|drain| drain.enabled))),
+    Filter::flag("connection_drain", |_, pool| one(pool.drain.unwrap_or_default().enabled)),
     Filter::text("public_border_group", |_, _| one(PUBLIC_BORDER_GROUP)),
 ];
 

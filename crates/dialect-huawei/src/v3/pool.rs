@@ -299,7 +299,7 @@ pub(crate) const FILTERS: &[Filter<View, Pool>] = &[
     Filter::text("vpc_id", |_, pool| one(pool.network.map(|id| id.to_string()).unwrap_or_default())),
     Filter::text("type", |_, pool| one(kind(pool))),
     Filter::text("protection_status", |_, pool| one(answer::protection(&pool.protection).0)),
-    Filter::flag("connection_drain", |_, pool| one(pool.drain.is_some_and(|drain| drain.enabled))),
+    Filter::flag("connection_drain", |_, pool| one(pool.drain.unwrap_or_default().enabled)),
     Filter::pair("pool_health", |_, pool| {
         one(format!("minimum_healthy_member_count={}", u8::from(pool.all_down_forward)))
     }),

@@ -252,7 +252,7 @@ fn slow_start_and_drain_are_as_the_pool_says() {
     let on = Drain { enabled: true, timeout: DrainTimeout::of(10) };
     for (protocol, drain, traffic, delay) in [
         (PoolProtocol::Tcp, Some(on), Traffic::Streams, Some(DrainTimeout::of(10))),
-        (PoolProtocol::Tls, None, Traffic::Streams, None),
+        (PoolProtocol::Tls, None, Traffic::Streams, Some(DrainTimeout::of(300))),
         (PoolProtocol::Udp, Some(Drain { enabled: false, ..on }), Traffic::Datagrams, None),
         (PoolProtocol::Quic, Some(on), Traffic::Datagrams, Some(DrainTimeout::of(10))),
         (PoolProtocol::Grpc, Some(on), Traffic::Requests, Some(DrainTimeout::of(10))),

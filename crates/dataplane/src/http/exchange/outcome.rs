@@ -25,6 +25,16 @@ impl Exchange {
         if self.down.is_done() { Ended::Linger } else { Ended::Reset }
     }
 
+    /// Its member leaves, and the time that it had for its last work is over.
+    pub(super) fn cut_off(&mut self) -> Ended {
+        if self.status == 0 {
+            self.work.member().counters.record(Attempt::TimedOut);
+            return self.own(OwnAnswer::GatewayTimeout, None);
+        }
+        self.record(Outcome::Answered(self.status), Attempt::TimedOut);
+        Ended::Reset
+    }
+
     pub(super) fn client_gone(&mut self) -> Ended {
         self.record(Outcome::ClientGone, Attempt::Abandoned);
         Ended::Reset

@@ -44,7 +44,7 @@ impl Exchange {
     ) -> Result<Box<Self>, Own> {
         let door = connection.door.clone();
         let worker = &*door.worker;
-        let kept = !service.plan.idle_timeout.is_zero() && !worker.is_draining();
+        let kept = !service.plan.idle_timeout.is_zero() && !door.is_leaving();
         let keep_alive = head.keep_alive() && kept && !last;
         let version = head.version();
         service.counters.bytes_in.add(head.len() as u64);

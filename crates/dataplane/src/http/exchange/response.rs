@@ -147,7 +147,7 @@ impl Exchange {
             }
         };
         // A client that was not invited to send its body cannot say where its next request begins.
-        let keep_alive = self.keep_alive && !self.awaits_continue && !worker.is_draining();
+        let keep_alive = self.keep_alive && !self.awaits_continue && !self.door.is_leaving();
         let how = ResponseOut { downstream: self.version, keep_alive, recode: encoder.is_some(), edits };
         let delivery = write_response(&mut out, head, &how);
         self.status = head.status();

@@ -3,8 +3,7 @@
 //! In an update, what an object leaves open stays as the pool has it.
 
 use model::{
-    CidLength, CidOffset, DrainTimeout, Patch, PoolProtocol, ProxyVersion, QuicCidHash, SlowStartDuration,
-    StickyMinutes,
+    CidLength, CidOffset, Patch, PoolProtocol, ProxyVersion, QuicCidHash, SlowStartDuration, StickyMinutes,
     pool::{Drain, SlowStart as ModelSlowStart, Stickiness},
 };
 use serde::Serialize;
@@ -96,8 +95,6 @@ const STICKY_KINDS: &[(&str, Option<StickyKind>)] = &[
 const LAYER4_STICKY_DEFAULT: StickyMinutes = StickyMinutes::of(1);
 const HTTP_STICKY_DEFAULT: StickyMinutes = StickyMinutes::of(1440);
 const SLOW_START_DEFAULT: SlowStartDuration = SlowStartDuration::of(30);
-/// 300 s (open-questions.md row 52).
-const DRAIN_TIMEOUT_DEFAULT: DrainTimeout = DrainTimeout::of(300);
 
 /// `session_persistence` of a pool of that protocol, which has `now` so far (behaviours.md section 7):
 /// Layer 4 always sticks by source address, whatever type is given; HTTP by a cookie of ours or of the members.
@@ -200,10 +197,11 @@ pub(crate) fn decode_slow_start(
 /// `connection_drain`; none: nothing was said.
 pub(crate) fn decode_drain(pool: &mut Fields<'_>, now: Option<Drain>) -> Result<Option<Drain>, Refusal> {
     let Some(mut fields) = pool.object("connection_drain")? else { return Ok(None) };
-    let enabled = fields.flag("enable")?.or(now.map(|now| now.enabled)).unwrap_or(true);
+    let now = now.unwrap_or_default();
+    let enabled = fields.flag("enable")?.unwrap_or(now.enabled);
     let timeout = fields.integer("timeout", 10..=4000)?;
     let timeout = timeout.map(|seconds| fields.typed("timeout", seconds)).transpose()?;
-    let timeout = timeout.or(now.map(|now| now.timeout)).unwrap_or(DRAIN_TIMEOUT_DEFAULT);
+    let timeout = timeout.unwrap_or(now.timeout);
     fields.done()?;
     Ok(Some(Drain { enabled, timeout }))
 }
@@ -306,7 +304,7 @@ pub(crate) fn encode_slow_start(slow_start: ModelSlowStart) -> SlowStart {
 
 /// Deregistration delay as answers show it.
 pub(crate) fn encode_drain(drain: Option<Drain>) -> ConnectionDrain {
-    let drain = drain.unwrap_or(Drain { enabled: false, timeout: DRAIN_TIMEOUT_DEFAULT });
+    let drain = drain.unwrap_or_default();
     ConnectionDrain { enable: drain.enabled, timeout: drain.timeout.value() }
 }
 
@@ -428,11 +426,11 @@ mod tests {
         let app = Stickiness::AppCookie { name: "SID".to_owned() };
         assert_eq!(patch(json!({"type": "APP_COOKIE", "cookie_name": "SID"})), Ok(Patch::Set(app)));
 
-        let now = Drain { enabled: true, timeout: DrainTimeout::of(10) };
+        let now = Drain { enabled: true, timeout: model::DrainTimeout::of(10) };
         let off = read(json!({"connection_drain": {"enable": false}}), |mut pool| {
             decode_drain(&mut pool, Some(now))
         });
-        assert_eq!(off, Ok(Some(Drain { enabled: false, timeout: DrainTimeout::of(10) })));
+        assert_eq!(off, Ok(Some(Drain { enabled: false, timeout: model::DrainTimeout::of(10) })));
 
         let now = ModelSlowStart { enabled: false, duration: SlowStartDuration::of(99) };
         let on = read(json!({"slow_start": {"enable": true}}), |mut pool| {
