@@ -72,7 +72,7 @@ def test_a_port_is_taken_once_for_each_load_balancer(elb, stage, why, first, sec
     elb.create("Listener", loadbalancer_id=lb["id"], protocol=second, protocol_port=81)
 
 
-@pytest.mark.parametrize("protocol", ["QUIC", "IP"])
+@pytest.mark.parametrize("protocol", ["IP"])
 def test_protocols_that_are_not_there_yet_are_refused_clearly(elb, stage, protocol):
     error = refused_with(400, "ELB.8902", elb.create, "Listener", loadbalancer_id=stage.load_balancer()["id"], protocol=protocol, protocol_port=443)
     assert protocol in error.error_msg and "protocol" in error.error_msg
@@ -89,6 +89,23 @@ def test_a_udp_listener_has_its_defaults_and_shares_a_port_with_tcp(elb, stage):
     for field, value in (("keepalive_timeout", 9), ("keepalive_timeout", 4001), ("client_timeout", 5), ("gzip_enable", True)):
         error = refused_with(400, "ELB.8902", elb.update, "Listener", made.id, **{field: value})
         assert field in error.error_msg
+
+
+@pytest.mark.covers("CreateListener", "UpdateListener")
+def test_a_quic_listener_and_the_https_listener_that_tells_of_it(elb, stage):
+    lb = stage.load_balancer()
+    rsa, ecdsa = stage.certificate(kind="RSA")["id"], stage.certificate()["id"]
+    common = {"loadbalancer_id": lb["id"], "protocol_port": 443}
+    assert "RSA" in refused_with(400, "ELB.8902", elb.create, "Listener", protocol="QUIC", default_tls_container_ref=ecdsa, **common).error_msg
+    quic = elb.create("Listener", protocol="QUIC", default_tls_container_ref=rsa, **common)
+    assert (quic.protocol, quic.http2_enable, quic.client_timeout) == ("QUIC", True, 60)
+    refused_with(409, "ELB.8907", elb.create, "Listener", protocol="UDP", **common)
+    told = {"quic_listener_id": quic.id, "enable_quic_upgrade": True}
+    https = elb.create("Listener", protocol="HTTPS", default_tls_container_ref=rsa, quic_config=told, **common)
+    assert (https.quic_config.quic_listener_id, https.quic_config.enable_quic_upgrade) == (quic.id, True)
+    assert https.id in refused_with(409, "ELB.8907", elb.delete, "Listener", quic.id).error_msg
+    assert not elb.update("Listener", https.id, quic_config={**told, "enable_quic_upgrade": False}).quic_config.enable_quic_upgrade
+    refused_with(400, "ELB.8902", elb.update, "Listener", https.id, quic_config={"quic_listener_id": https.id})
 
 
 @pytest.mark.covers("CreatePool", "CreateHealthMonitor")

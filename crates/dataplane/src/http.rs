@@ -81,6 +81,22 @@ impl HttpScratch {
     }
 }
 
+/// What answers of a listener get in place of [`HttpScratch::server`]: that, and where HTTP/3 is spoken.
+pub(crate) fn announced(plan: &plan::HttpPlan) -> Option<HeaderLines> {
+    let alt_svc = plan.alt_svc.as_deref()?;
+    let mut lines = HeaderLines::new();
+    for (name, value) in [(&b"Server"[..], &b"elb"[..]), (b"Alt-Svc", alt_svc.as_bytes())] {
+        if let Err(error) = lines.push(name, value) {
+            tracing::error!(alt_svc, %error, "a plan has a header that cannot be written");
+            return None;
+        }
+    }
+    Some(lines)
+}
+
+/// A member's own, which speaks of another address, goes where ours is written.
+const DROPPED_WHEN_ANNOUNCED: &[&[u8]] = &[b"alt-svc"];
+
 /// The longest request body: 10 GiB (behaviour/errors.md, 413).
 const BODY_BYTES_MAX: u64 = 10 << 30;
 

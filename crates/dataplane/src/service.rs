@@ -9,10 +9,11 @@ use balance::{
 use model::PolicyId;
 use plan::{ListenerPlan, ServicePlan, TargetPlan};
 use telemetry::ListenerCounters;
+use wire::h1::HeaderLines;
 
 use crate::{
     drain::{Drains, Leaving, Whose},
-    http::{Inserted, PolicyWork},
+    http::{self, Inserted, PolicyWork},
     limits::PolicyLimit,
     target::Target,
     tls::Terms,
@@ -32,6 +33,8 @@ pub(crate) struct Service {
     pub(crate) tls: Option<Arc<Terms>>,
     /// What an HTTP listener writes into requests.
     pub(crate) inserted: Inserted,
+    /// What its answers get; none: what all get.
+    pub(crate) announced: Option<HeaderLines>,
 }
 
 impl Service {
@@ -49,9 +52,10 @@ impl Service {
         let named: Box<[_]> = plan.targets.iter().filter_map(find).collect();
         debug_assert_eq!(named.len(), plan.targets.len(), "every target that the plan names is given");
         let inserted = plan.http().map(Inserted::new).unwrap_or_default();
+        let announced = plan.http().and_then(http::announced);
         let policies =
             plan.policies.iter().map(|policy| PolicyWork::new(&plan, policy, limiters, sticky_key)).collect();
-        Rc::new(Self { plan, counters, target, targets: named, policies, tls, inserted })
+        Rc::new(Self { plan, counters, target, targets: named, policies, tls, inserted, announced })
     }
 
     /// Every target; one that is the default and a policy's comes twice.

@@ -125,6 +125,9 @@ pub(super) async fn send(mut connection: Connection, mut own: Box<Own>) -> Optio
             lines.push(b"grpc-message", message).ok()?;
             body = AnswerBody::Bytes { content_type: b"application/grpc", bytes: b"" };
         }
+        if let Some(alt_svc) = own.service.plan.http().and_then(|http| http.alt_svc.as_deref()) {
+            lines.push(b"Alt-Svc", alt_svc.as_bytes()).ok()?;
+        }
         let answer = Answer {
             status,
             lines: &lines,

@@ -2,7 +2,7 @@
 
 use wire::{
     content_coding::{ContentCoding, forbids_transform, is_compressible, varies, weakening},
-    h1::{Edits, HeaderId, HeaderLines, HeaderSet, ResponseFraming, ResponseHead},
+    h1::{HeaderId, HeaderLines, HeaderSet, ResponseFraming, ResponseHead},
 };
 
 use super::encoder::Encoder;
@@ -69,8 +69,3 @@ impl Coding {
 
 /// Names that go when a body is coded anew and that no part of the proxy looks for otherwise.
 pub(super) const DROPPED_WHEN_CODED: &[&[u8]] = &[b"accept-ranges", b"content-md5"];
-
-/// What the head of an answer is written with.
-pub(super) fn edits<'a>(drop: HeaderSet, encoded: bool, append: &'a HeaderLines) -> Edits<'a> {
-    Edits { drop, drop_names: if encoded { DROPPED_WHEN_CODED } else { &[] }, append }
-}

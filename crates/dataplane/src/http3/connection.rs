@@ -320,7 +320,7 @@ impl Life {
         let session = self.session.clone();
         let worker = &*session.door.worker;
         let busy = session.streams.get() > 0;
-        let ends = worker.is_draining() || session.door.slot.is_retired();
+        let ends = session.door.is_leaving();
         match self.state {
             State::Handshake => {
                 if worker.is_draining_for_long() {

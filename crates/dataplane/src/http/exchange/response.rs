@@ -13,6 +13,7 @@ use wire::h1::{
 
 use super::{Ended, Exchange, UpState};
 use crate::http::{
+    DROPPED_WHEN_ANNOUNCED,
     coding::{self, Coding},
     connection::Connection,
     flow::{Fault, WINDOW_BYTES, keep},
@@ -118,12 +119,16 @@ impl Exchange {
         let coding = self.compression.as_ref().and_then(|taken| Coding::of(head, *taken));
         let encoder = coding.as_ref().and_then(Coding::encoder);
         let mut lines = worker.http.lines.borrow_mut();
+        let (server, announced) = match &self.service.announced {
+            None => (&worker.http.server, &[][..]),
+            Some(lines) => (lines, DROPPED_WHEN_ANNOUNCED),
+        };
         let mut drop_names = Vec::new();
         let edits = match (&coding, self.changes.take()) {
-            (None, None) => Edits { drop: SERVER, drop_names: &[], append: &worker.http.server },
+            (None, None) => Edits { drop: SERVER, drop_names: announced, append: server },
             (coding, Some(changes)) => {
                 lines.clear();
-                lines.extend(&worker.http.server);
+                lines.extend(server);
                 let mut drop = SERVER;
                 if let Some(coding) = coding {
                     drop = drop.union(coding.describe(head, encoder.is_some(), &mut lines));
@@ -134,6 +139,7 @@ impl Exchange {
                     drop = drop.union(sticky::set_cookies(sticky, stuck, member, head, &mut lines));
                 }
                 drop_names.extend_from_slice(changes.drop_names);
+                drop_names.extend_from_slice(announced);
                 if encoder.is_some() {
                     drop_names.extend_from_slice(coding::DROPPED_WHEN_CODED);
                 }
@@ -141,9 +147,13 @@ impl Exchange {
             }
             (Some(coding), None) => {
                 lines.clear();
-                lines.extend(&worker.http.server);
+                lines.extend(server);
                 let drop = SERVER.union(coding.describe(head, encoder.is_some(), &mut lines));
-                coding::edits(drop, encoder.is_some(), &lines)
+                drop_names.extend_from_slice(announced);
+                if encoder.is_some() {
+                    drop_names.extend_from_slice(coding::DROPPED_WHEN_CODED);
+                }
+                Edits { drop, drop_names: &drop_names, append: &lines }
             }
         };
         // A client that was not invited to send its body cannot say where its next request begins.

@@ -194,7 +194,6 @@ const LATER: &[&str] = &[
     "prepaid_options",
     "billing_info",
     "autoscaling",
-    "quic_config",
     "nat64_enable",
     "az_affinity",
     "public_border_group",
@@ -205,6 +204,7 @@ const LATER: &[&str] = &[
 
 /// Fields whose null is not marked in the schema and takes the setting away all the same: nothing else could.
 const NULL_CLEARS: &[&str] = &[
+    "quic_config",
     "rewrite_url_config",
     "insert_headers_config",
     "remove_headers_config",

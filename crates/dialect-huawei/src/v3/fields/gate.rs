@@ -5,8 +5,6 @@ use crate::v3::fields::{Fields, Harmless, Refusal};
 
 /// Every field (`noun.field`), word (`noun.field=WORD`) and group of operations of that kind.
 pub(crate) const CLOSED: &[&str] = &[
-    "listener.protocol=QUIC",
-    "listener.quic_config",
     "listener.proxy_protocol_accept",
     "listener.bandwidth",
     "loadbalancer.bandwidth",

@@ -203,10 +203,8 @@ mod tests {
     #[test]
     fn what_is_not_carried_out_is_refused_by_its_name() {
         for (protocol, more, field) in [
-            ("QUIC", json!({}), "protocol"),
             ("TCP", json!({"proxy_protocol_accept": {}}), "proxy_protocol_accept"),
             ("TCP", json!({"bandwidth": 5}), "bandwidth"),
-            ("HTTPS", json!({"quic_config": {"quic_listener_id": ID}}), "quic_config"),
         ] {
             let content = content(protocol, &more);
             assert_eq!(read(content, decode_new).map(drop), Err(field.to_owned()), "{protocol} {more}");
