@@ -200,3 +200,30 @@ def test_how_members_are_verified_is_kept_and_holds_its_authority(api, stage):
     assert (refused.status, refused.code) == (409, "ELB.8907") and pool["id"] in refused.message
     assert api.update(path, "pool", member_tls=None)["member_tls"] is None
     api.delete(f"certificates/{ca}")
+
+
+OUTLIERS = {"enable": True, "connect_failures": 5, "server_errors": 5, "ejection_time": 30, "ejection_time_max": 300, "ejected_percent_max": 10}
+
+
+def test_outlier_detection_is_off_unless_asked_for_and_kept(api, stage):
+    lb = stage.load_balancer()["id"]
+    pool = api.create("pools", "pool", loadbalancer_id=lb, protocol="HTTP", lb_algorithm="ROUND_ROBIN")
+    path = f"pools/{pool['id']}"
+    assert pool["outlier_detection"] is None
+    for said, kept in (({}, OUTLIERS), ({"server_errors": 0}, {**OUTLIERS, "server_errors": 0}), ({"enable": False}, {**OUTLIERS, "server_errors": 0, "enable": False})):
+        assert api.update(path, "pool", outlier_detection=said)["outlier_detection"] == api.show(path, "pool")["outlier_detection"] == kept
+    assert api.update(path, "pool", name="other")["outlier_detection"]["enable"] is False
+    assert api.update(path, "pool", outlier_detection=None)["outlier_detection"] is None
+
+
+@pytest.mark.parametrize("protocol, said, named", [
+    ("TCP", {"connect_failures": 0}, "outlier_detection"),
+    ("HTTP", {"connect_failures": 0, "server_errors": 0}, "outlier_detection"),
+    ("HTTP", {"ejection_time": 301}, "outlier_detection"),
+    ("HTTP", {"ejection_time": 0}, "outlier_detection.ejection_time"),
+    ("HTTP", {"ejected_percent_max": 101}, "outlier_detection.ejected_percent_max"),
+])
+def test_outlier_detection_must_fit(api, stage, protocol, said, named):
+    pool = {"loadbalancer_id": stage.load_balancer()["id"], "protocol": protocol, "lb_algorithm": "ROUND_ROBIN"}
+    reply = api.elb("POST", "pools", {"pool": {**pool, "outlier_detection": said}})
+    assert reply.status == 400 and named in reply.message, reply.text

@@ -6,7 +6,7 @@
 //! over the member is tried again like any other.
 //!
 //! This is an addition of ours and off unless it is asked for; the documents know probes alone. It resembles what Envoy calls outlier
-//! detection, whose defaults ours are.
+//! detection, whose defaults ours are ([`OutlierDetection`]).
 //!
 //! Invariants (property tests below): at most the share is ejected; somebody who is usable is left; who is ejected comes back by its
 //! time; no time is longer than the longest.
@@ -20,6 +20,8 @@
 //! than the settings say, never shorter.
 
 use std::time::Duration;
+
+use model::OutlierDetection;
 
 /// When a member is ejected, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,14 +38,14 @@ pub struct OutlierSettings {
     pub ejected_percent_max: u8,
 }
 
-impl Default for OutlierSettings {
-    fn default() -> Self {
+impl From<&OutlierDetection> for OutlierSettings {
+    fn from(detection: &OutlierDetection) -> Self {
         Self {
-            connect_failures: 5,
-            server_errors: 5,
-            ejection_base: Duration::from_secs(30),
-            ejection_max: Duration::from_secs(300),
-            ejected_percent_max: 10,
+            connect_failures: detection.connect_failures.value(),
+            server_errors: detection.server_errors.value(),
+            ejection_base: detection.ejection_time.duration(),
+            ejection_max: detection.ejection_time_max.duration(),
+            ejected_percent_max: detection.ejected_percent_max.value(),
         }
     }
 }

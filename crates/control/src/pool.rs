@@ -1,6 +1,7 @@
 //! The verbs of pools (huawei/behaviours.md section 7).
 
 mod member_tls;
+mod outlier_detection;
 
 use std::sync::Arc;
 
@@ -110,6 +111,7 @@ pub(crate) fn make(draft: &mut Draft<'_>, new: NewPool, standby: bool) -> Result
             _ => new.quic_cid_hash,
         },
         standby,
+        outlier_detection: new.outlier_detection,
         load_balancer: new.load_balancer,
         protection: new.protection,
         enterprise_project: new.enterprise_project,
@@ -174,6 +176,7 @@ pub(crate) fn update(draft: &mut Draft<'_>, id: PoolId, patch: PoolPatch) -> Res
     patch.slow_start.apply(&mut pool.slow_start);
     patch.drain.apply(&mut pool.drain);
     patch.member_tls.apply(&mut pool.member_tls);
+    patch.outlier_detection.apply(&mut pool.outlier_detection);
     pool.protection = protection::patched(&pool.protection, patch.protection)?;
     pool.name = patch.name.unwrap_or(pool.name);
     pool.description = patch.description.unwrap_or(pool.description);
@@ -324,7 +327,7 @@ fn check(pool: &Pool) -> Result<(), Error> {
     if pool.member_proxy_protocol.is_some() && !matches!(protocol, PoolProtocol::Tcp | PoolProtocol::Tls) {
         return Err(misplaced("member_proxy_protocol", "only members of TCP and TLS pools can be sent it"));
     }
-    Ok(())
+    outlier_detection::check(pool)
 }
 
 /// The stickiness that a protocol has: on layer 4 every type acts as source IP, for at most an hour (huawei/behaviours.md section 7).

@@ -122,7 +122,10 @@ pub fn member_status(view: &View, member: &Member) -> MemberStatus {
         let target = Target::of(listener, pool, view.snapshot.monitor_of(pool.id).map(|monitor| &**monitor));
         let health =
             view.facts.health.get(&(TargetId { listener: listener.id, pool: pool.id }, member.id)).cloned();
+        let left_out = pool.outlier_detection.is_some_and(|detection| detection.enabled);
         let operating = match (&target.probe, &health) {
+            // Nobody probes it, so it is down only while it is left out for failing its work.
+            (None, Some(MemberHealth { verdict: Verdict::Down, .. })) if left_out => OperatingStatus::Offline,
             (None, _) => OperatingStatus::NoMonitor,
             (Some(_), None) => OperatingStatus::Initial,
             (Some(_), Some(health)) => match health.verdict {

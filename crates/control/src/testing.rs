@@ -330,6 +330,7 @@ pub(crate) fn new_pool() -> NewPool {
         member_tls: None,
         member_proxy_protocol: None,
         quic_cid_hash: None,
+        outlier_detection: None,
         load_balancer: None,
         listener: None,
         protection: Protection::None,

@@ -22,7 +22,7 @@ use crate::{
     http3,
     limits::{Limits, PolicyLimit},
     ocsp, probe,
-    target::SharedTarget,
+    target::{Reports, SharedTarget},
     tls::{ShownCertificates, Terms},
     worker::{self, Change, Farewell},
 };
@@ -44,6 +44,8 @@ struct Inner {
     workers: Vec<mpsc::UnboundedSender<worker::Order>>,
     certificates: ShownCertificates,
     prober: mpsc::UnboundedSender<probe::Order>,
+    /// Where workers tell of members that fail.
+    reports: Reports,
     news: Mutex<Option<mpsc::UnboundedReceiver<HealthChange>>>,
     faults: watch::Sender<Vec<(ListenerId, String)>>,
     state: tokio::sync::Mutex<State>,
@@ -127,7 +129,8 @@ fn begin(
     let config = Config { workers: config.workers.max(1), ..config };
     let limits = Arc::new(Limits::new(config.connections_max, config.workers));
     let inner: Arc<OnceLock<Weak<Inner>>> = Arc::default();
-    let (prober, news) = probe::start(now, keep_binding(inner.clone()))?;
+    let probe::Lines { orders: prober, reports, news } =
+        probe::start(now, registry.clone(), config.workers, keep_binding(inner.clone()))?;
     let stapler =
         config.ocsp_stapling.map(|settings| ocsp::start(settings, registry.clone(), now)).transpose()?;
     let workers = (0..config.workers)
@@ -141,6 +144,7 @@ fn begin(
         workers,
         certificates: ShownCertificates::new(stapler),
         prober,
+        reports,
         news: Mutex::new(Some(news)),
         faults: watch::Sender::default(),
         state: tokio::sync::Mutex::new(State {
@@ -351,6 +355,7 @@ impl Dataplane {
                         self.0.config.workers,
                         former.map(Arc::as_ref),
                         trusts,
+                        &self.0.reports,
                         clock::now_ms(),
                     )
                 }

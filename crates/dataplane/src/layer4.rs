@@ -77,6 +77,8 @@ struct Link {
     tried: Tried,
     seat: Seat,
     seated: bool,
+    /// The connection to the member was seen to stand.
+    reached: bool,
     _open: Open,
 }
 
@@ -118,6 +120,7 @@ impl Link {
             tried: Tried::default(),
             seat,
             seated: false,
+            reached: false,
             _open: open,
         })
     }
@@ -137,7 +140,12 @@ impl Link {
             };
             let idle = self.service.plan.idle_timeout;
             let stopped = self.door.slot.is_over() || self.work.is_over();
-            let ended = ready!(self.relay.poll(cx, &self.seat, idle, stopped, &counts));
+            let polled = self.relay.poll(cx, &self.seat, idle, stopped, &counts);
+            if !self.reached && !self.relay.connecting {
+                self.reached = true;
+                self.work.note_reached();
+            }
+            let ended = ready!(polled);
             match ended {
                 Ended::Idle if self.relay.connecting && self.relay.member.is_connected(cx) => {
                     // Both sides wait for the other to speak; the time so far was idle.
@@ -169,7 +177,7 @@ impl Link {
     fn turn_to_another(&mut self) -> bool {
         let failed = self.work.member();
         tracing::debug!(member = %failed.plan.address, "cannot reach a member");
-        failed.counters.record(Attempt::ConnectFailed);
+        self.work.record(Attempt::ConnectFailed);
         let Some(target) = &self.service.target else { return false };
         if !self.tried.add(self.work.index()) {
             return false;
@@ -242,7 +250,7 @@ fn begin(target: &Rc<Target>, client: SocketAddr, port: u16, tried: &mut Tried) 
             }
             Err(error) => {
                 tracing::debug!(member = %work.member().plan.address, %error, "cannot reach a member");
-                work.member().counters.record(Attempt::ConnectFailed);
+                work.record(Attempt::ConnectFailed);
                 if !tried.add(work.index()) {
                     return None;
                 }

@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use balance::Streak;
 use model::PoolProtocol;
 use plan::MemberPlan;
 use telemetry::MemberCounters;
@@ -28,6 +29,8 @@ pub(crate) struct Member {
     pub(crate) leaving: Rc<Leaving>,
     /// How it is spoken to where it is verified.
     tls: Option<MemberTls>,
+    /// Its failures in a row, where somebody counts them.
+    pub(crate) streak: Cell<Streak>,
     /// When (in ticks) the log was last told of its certificate, and what was passed over since.
     told: Cell<(Option<u32>, u32)>,
     /// The newest last; it is taken first, so that those that are not needed grow old.
@@ -59,6 +62,7 @@ impl Member {
             counters,
             leaving,
             tls: terms.map(|terms| terms.member(&worker.member_tls)),
+            streak: Cell::default(),
             told: Cell::default(),
             idle: RefCell::default(),
             links: Links::new(worker),

@@ -9,14 +9,18 @@
 //! restart is taken to be usable until a probe says otherwise. After an upgrade the verdicts of the process before hold, and the
 //! thresholds count from them.
 //!
+//! Where a pool leaves members out that fail their work, workers report here, too, as one must decide what both mean ([`Ejections`]).
+//!
 //! What it does not do: it keeps no history, and it does not know which traffic a member gets.
 
 mod datagram;
+mod ejections;
 mod grpc;
 mod http;
 mod once;
 
 use std::{
+    cell::{Cell, RefCell},
     collections::HashMap,
     io,
     net::SocketAddr,
@@ -28,13 +32,19 @@ use std::{
 
 use balance::{Health, Probe, ProbeSchedule, Thresholds};
 use model::{MemberHealth, MemberId, ProbeFailure, TargetId, Timestamp, Verdict, target::ProbeSettings};
+use telemetry::Registry;
 use tokio::{
     runtime::{Builder, LocalOptions},
     sync::{Semaphore, mpsc, oneshot},
     task::AbortHandle,
 };
 
-use crate::{clock, handover::Verdicts, target::SharedTarget};
+use self::ejections::Ejections;
+use crate::{
+    clock,
+    handover::Verdicts,
+    target::{Report, Reports, SharedTarget},
+};
 
 /// News about a member's health in a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +53,7 @@ pub struct HealthChange {
     pub target: TargetId,
     /// The member.
     pub member: MemberId,
-    /// Its health; none: it is no longer probed.
+    /// Its health; none: it is no longer probed, and is not left out for failing its work.
     pub health: Option<MemberHealth>,
 }
 
@@ -59,12 +69,22 @@ pub(crate) struct Order {
 /// Probes that may be under way at a time; more wait, so that thousands of dead members do not take all descriptors.
 const UNDER_WAY_MAX: usize = 1024;
 
-/// Starts the prober's thread. `background` also runs there.
+/// Ways to and from the prober.
+pub(crate) struct Lines {
+    pub(crate) orders: mpsc::UnboundedSender<Order>,
+    pub(crate) reports: Reports,
+    pub(crate) news: mpsc::UnboundedReceiver<HealthChange>,
+}
+
+/// Starts the prober's thread. It counts into `block` of members' counters; `background` also runs there.
 pub(crate) fn start(
     now: fn() -> Timestamp,
+    registry: Registry,
+    block: usize,
     background: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<(mpsc::UnboundedSender<Order>, mpsc::UnboundedReceiver<HealthChange>)> {
+) -> io::Result<Lines> {
     let (orders, inbox) = mpsc::unbounded_channel();
+    let (reports, rows) = mpsc::unbounded_channel();
     let (news, reader) = mpsc::unbounded_channel();
     let (ready, started) = std::sync::mpsc::sync_channel(1);
     thread::Builder::new().name("prober".to_owned()).spawn(move || {
@@ -78,18 +98,22 @@ pub(crate) fn start(
                 // The one who waits for this is gone only when the whole data plane is.
                 let _ = ready.send(Ok(()));
                 tokio::task::spawn_local(background);
-                let shared = Rc::new(Shared { now, news, permits: Semaphore::new(UNDER_WAY_MAX), kit });
-                Prober { shared, targets: HashMap::new() }.run(inbox).await;
+                let permits = Semaphore::new(UNDER_WAY_MAX);
+                let shared = Rc::new(Shared { now, news, permits, kit, registry, block });
+                let prober = Prober { shared, targets: HashMap::new(), ejections: HashMap::new() };
+                prober.run(inbox, rows).await;
             }),
         }
     })?;
     started.recv().map_err(|_| io::Error::other("the prober ended before it began"))??;
-    Ok((orders, reader))
+    Ok(Lines { orders, reports, news: reader })
 }
 
 struct Prober {
     shared: Rc<Shared>,
     targets: HashMap<TargetId, HashMap<MemberId, Row>>,
+    /// Of targets that leave members out.
+    ejections: HashMap<TargetId, Rc<RefCell<Ejections>>>,
 }
 
 struct Shared {
@@ -97,6 +121,8 @@ struct Shared {
     news: mpsc::UnboundedSender<HealthChange>,
     permits: Semaphore,
     kit: once::Kit,
+    registry: Registry,
+    block: usize,
 }
 
 /// The probes of one member in one target.
@@ -118,36 +144,84 @@ struct About {
 
 /// What is known, and where the verdict is written.
 struct State {
-    health: std::cell::Cell<Health>,
+    health: Cell<Health>,
     /// The last verdict, even of a former row; none before the first.
-    verdict: std::cell::Cell<Option<Verdict>>,
-    place: std::cell::RefCell<(Arc<SharedTarget>, usize)>,
+    verdict: RefCell<Option<MemberHealth>>,
+    place: RefCell<Place>,
+}
+
+/// A member's place in its target.
+#[derive(Clone)]
+struct Place {
+    target: Arc<SharedTarget>,
+    index: usize,
+    ejections: Option<Rc<RefCell<Ejections>>>,
 }
 
 impl State {
-    fn write(&self, verdict: Verdict) {
-        self.verdict.set(Some(verdict));
-        let place = self.place.borrow();
-        place.0.handle_health(place.1, verdict == Verdict::Up, clock::now_ms());
+    fn write(&self, health: MemberHealth) {
+        let (healthy, now_ms) = (health.verdict == Verdict::Up, clock::now_ms());
+        self.verdict.replace(Some(health));
+        let Place { target, index, ejections } = &*self.place.borrow();
+        match ejections {
+            Some(ejections) => ejections.borrow_mut().handle_verdict(*index, healthy, now_ms),
+            None => target.handle_health(*index, healthy, healthy, now_ms),
+        }
     }
 }
 
 impl Prober {
-    async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Order>) {
-        while let Some(order) = inbox.recv().await {
-            for (id, target) in order.targets {
-                match target {
-                    Some(target) => self.set(id, &target, &order.known),
-                    None => self.remove(id),
-                }
+    async fn run(
+        mut self,
+        mut inbox: mpsc::UnboundedReceiver<Order>,
+        mut reports: mpsc::UnboundedReceiver<Report>,
+    ) {
+        loop {
+            let due_ms =
+                self.ejections.values().filter_map(|ejections| ejections.borrow().poll_timeout()).min();
+            tokio::select! {
+                order = inbox.recv() => match order {
+                    Some(order) => self.carry_out(order),
+                    None => return,
+                },
+                Some(report) = reports.recv() => self.handle_report(&report),
+                () = until(due_ms) => self.return_members(),
             }
-            // Whoever gave the order may have stopped waiting.
-            let _ = order.done.send(());
         }
     }
 
+    fn carry_out(&mut self, order: Order) {
+        for (id, target) in order.targets {
+            match target {
+                Some(target) => self.set(id, &target, &order.known),
+                None => self.remove(id),
+            }
+        }
+        // Whoever gave the order may have stopped waiting.
+        let _ = order.done.send(());
+    }
+
     fn set(&mut self, id: TargetId, target: &Arc<SharedTarget>, known: &Verdicts) {
-        let Some(settings) = &target.plan.probe else { return self.remove(id) };
+        let former = self.ejections.remove(&id);
+        if let Some(settings) = target.outlier_settings() {
+            let former = former.as_ref().map(|former| former.borrow());
+            let ejections = Ejections::new(target.clone(), *settings, former.as_deref());
+            self.ejections.insert(id, Rc::new(RefCell::new(ejections)));
+        } else if let Some(former) = &former {
+            former.borrow().release(target);
+        }
+        self.set_probes(id, target, known);
+        let ejected = |of: Option<&Rc<RefCell<Ejections>>>| -> Vec<MemberId> {
+            of.map(|ejections| ejections.borrow().ejected().collect()).unwrap_or_default()
+        };
+        let mut told = ejected(former.as_ref());
+        told.extend(ejected(self.ejections.get(&id)));
+        told.into_iter().for_each(|member| self.tell_of(id, member));
+    }
+
+    fn set_probes(&mut self, id: TargetId, target: &Arc<SharedTarget>, known: &Verdicts) {
+        let Some(settings) = &target.plan.probe else { return self.forget_probes(id) };
+        let ejections = self.ejections.get(&id).cloned();
         let mut before = self.targets.remove(&id).unwrap_or_default();
         let mut rows = HashMap::with_capacity(target.plan.members.len());
         for (index, member) in target.plan.members.iter().enumerate() {
@@ -158,22 +232,26 @@ impl Prober {
                 settings: settings.clone(),
                 http10: target.plan.protocol == model::PoolProtocol::Http,
             };
-            let place = (target.clone(), index);
+            let place = Place { target: target.clone(), index, ejections: ejections.clone() };
             let row = match before.remove(&member.id) {
                 Some(row) if *row.about == about => {
                     row.state.place.replace(place);
-                    if let Some(verdict) = row.state.verdict.get() {
+                    let verdict = row.state.verdict.borrow().clone();
+                    if let Some(verdict) = verdict {
                         row.state.write(verdict);
                     }
                     row
                 }
                 Some(other) => {
                     other.task.abort();
-                    self.begin(about, place, Health::default(), other.state.verdict.get())
+                    let verdict = other.state.verdict.take();
+                    self.begin(about, place, Health::default(), verdict)
                 }
                 None => {
                     let verdict = known.get(&(id, member.id)).copied();
                     let health = verdict.map_or_else(Health::default, Health::from);
+                    let since = (self.shared.now)();
+                    let verdict = verdict.map(|verdict| MemberHealth { verdict, since, failure: None });
                     self.begin(about, place, health, verdict)
                 }
             };
@@ -183,7 +261,47 @@ impl Prober {
         self.forget(id, before);
     }
 
+    /// Takes in a row of failures of a member.
+    fn handle_report(&mut self, report: &Report) {
+        let Some(ejections) = self.ejections.get(&report.target) else { return };
+        let ejected = ejections.borrow_mut().handle_report(report, clock::now_ms(), (self.shared.now)());
+        if ejected {
+            let Shared { registry, block, .. } = &*self.shared;
+            registry.member(report.target, report.member, *block).ejections.inc();
+            self.tell_of(report.target, report.member);
+        }
+    }
+
+    /// Gives members work again whose time is over.
+    fn return_members(&mut self) {
+        let now_ms = clock::now_ms();
+        for (&id, ejections) in &self.ejections {
+            loop {
+                let returned = ejections.borrow_mut().poll_return(now_ms);
+                let Some(member) = returned else { break };
+                self.tell_of(id, member);
+            }
+        }
+    }
+
+    /// Says what there is to say of a member now.
+    fn tell_of(&self, target: TargetId, member: MemberId) {
+        let row = self.targets.get(&target).and_then(|rows| rows.get(&member));
+        let probed = row.and_then(|row| row.state.verdict.borrow().clone());
+        let ejections = self.ejections.get(&target);
+        let ejected = ejections.and_then(|ejections| ejections.borrow().said(member).cloned());
+        self.shared.say(target, member, most_telling(probed, ejected));
+    }
+
     fn remove(&mut self, id: TargetId) {
+        let former = self.ejections.remove(&id);
+        self.forget_probes(id);
+        if let Some(former) = former {
+            former.borrow().ejected().for_each(|member| self.shared.say(id, member, None));
+        }
+    }
+
+    fn forget_probes(&mut self, id: TargetId) {
         if let Some(rows) = self.targets.remove(&id) {
             self.forget(id, rows);
         }
@@ -192,18 +310,11 @@ impl Prober {
     fn forget(&self, target: TargetId, rows: HashMap<MemberId, Row>) {
         for (member, row) in rows {
             row.task.abort();
-            // Nobody may be listening; verdicts work without.
-            let _ = self.shared.news.send(HealthChange { target, member, health: None });
+            self.shared.say(target, member, None);
         }
     }
 
-    fn begin(
-        &self,
-        about: About,
-        place: (Arc<SharedTarget>, usize),
-        health: Health,
-        verdict: Option<Verdict>,
-    ) -> Row {
+    fn begin(&self, about: About, place: Place, health: Health, verdict: Option<MemberHealth>) -> Row {
         let state = Rc::new(State { health: health.into(), verdict: None.into(), place: place.into() });
         if let Some(verdict) = verdict {
             state.write(verdict);
@@ -211,6 +322,31 @@ impl Prober {
         let about = Rc::new(about);
         let task = tokio::task::spawn_local(probe_on(self.shared.clone(), about.clone(), state.clone()));
         Row { about, state, task: task.abort_handle() }
+    }
+}
+
+impl Shared {
+    fn say(&self, target: TargetId, member: MemberId, health: Option<MemberHealth>) {
+        // Nobody may be listening; verdicts work without.
+        let _ = self.news.send(HealthChange { target, member, health });
+    }
+}
+
+/// What is told of a member that probes and ejections say something of: a probe that fails says more of why.
+fn most_telling(probed: Option<MemberHealth>, ejected: Option<MemberHealth>) -> Option<MemberHealth> {
+    match (probed, ejected) {
+        (Some(probed), Some(_)) if probed.verdict == Verdict::Down => Some(probed),
+        (probed, ejected) => ejected.or(probed),
+    }
+}
+
+/// Waits for a moment of [`clock`]; none: for ever.
+async fn until(due_ms: Option<u64>) {
+    match due_ms {
+        Some(due_ms) => {
+            tokio::time::sleep(Duration::from_millis(due_ms.saturating_sub(clock::now_ms()))).await;
+        }
+        None => std::future::pending().await,
     }
 }
 
@@ -245,13 +381,19 @@ fn tell(shared: &Shared, about: &About, state: &State, failure: Option<ProbeFail
     let step = state.health.get().after(probe, Thresholds::from(&about.settings));
     state.health.set(step.health);
     let Some(verdict) = step.changed else { return };
-    let news = state.verdict.get() != Some(verdict);
-    state.write(verdict);
+    let before = state.verdict.take().filter(|before| before.verdict == verdict);
+    let news = before.is_none();
     if news {
         let detail = failure.as_ref().map(|failure| failure.detail.as_str()).unwrap_or_default();
         tracing::info!(member = %about.member, address = %about.address, ?verdict, detail, "a member's health changed");
-        let health = Some(MemberHealth { verdict, since: (shared.now)(), failure });
-        let _ = shared.news.send(HealthChange { target: about.target, member: about.member, health });
+    }
+    let health = before.unwrap_or_else(|| MemberHealth { verdict, since: (shared.now)(), failure });
+    state.write(health.clone());
+    if news {
+        let place = state.place.borrow();
+        let ejections = place.ejections.as_ref();
+        let ejected = ejections.and_then(|ejections| ejections.borrow().said(about.member).cloned());
+        shared.say(about.target, about.member, most_telling(Some(health), ejected));
     }
 }
 

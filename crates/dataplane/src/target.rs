@@ -4,17 +4,21 @@
 //! [`Target`], which takes over its former self's members (with their kept connections) and turn.
 
 mod turns;
+mod watch;
 
 use std::{cell::Cell, net::IpAddr, rc::Rc, sync::Arc};
 
 use balance::{
-    Connections, HealthTable, MemberIndex, PickContext, SlowStart, Start, Warmth,
+    Connections, HealthTable, MemberIndex, OutlierSettings, PickContext, SlowStart, Start, Warmth,
     drain::{Cause, Fate},
+    outliers::WorkOutcome,
 };
 use model::{MemberId, TargetId};
 use plan::TargetPlan;
+use telemetry::Attempt;
 
-use self::turns::Turns;
+pub(crate) use self::watch::{Report, Reports};
+use self::{turns::Turns, watch::Watch};
 use crate::{
     clock,
     drain::{Here, Leaving, Whose},
@@ -33,6 +37,8 @@ pub(crate) struct SharedTarget {
     pub(crate) connections: Connections,
     /// How far new members are, where their shares grow.
     slow_start: Option<SlowStart>,
+    /// Where members that fail their work are left out.
+    watch: Option<Watch>,
 }
 
 impl SharedTarget {
@@ -43,6 +49,7 @@ impl SharedTarget {
         workers: usize,
         former: Option<&Self>,
         trusts: impl Fn(MemberId) -> bool,
+        reports: &Reports,
         now_ms: u64,
     ) -> Arc<Self> {
         let before: Vec<Option<usize>> = plan
@@ -80,16 +87,25 @@ impl SharedTarget {
                 }
             })
         });
-        Arc::new(Self { plan, terms, health, connections, slow_start })
+        let watch = plan
+            .outlier_detection
+            .as_ref()
+            .map(|wanted| Watch { settings: OutlierSettings::from(wanted), reports: reports.clone() });
+        Arc::new(Self { plan, terms, health, connections, slow_start, watch })
     }
 
-    /// Takes in a verdict about a member. To be called by one thread at a time.
-    pub(crate) fn handle_health(&self, member: usize, healthy: bool, now_ms: u64) {
+    /// Takes in a verdict about a member. `usable`: whether it gets new work by it. To be called by one thread at a time.
+    pub(crate) fn handle_health(&self, member: usize, healthy: bool, usable: bool, now_ms: u64) {
         if let Some(slow_start) = &self.slow_start {
             // Before the health table: whoever sees its change sees this one, too.
             slow_start.handle_health(member, healthy, now_ms);
         }
-        self.health.set_usable(member, healthy);
+        self.health.set_usable(member, usable);
+    }
+
+    /// When and for how long members that fail their work are left out; none: never.
+    pub(crate) fn outlier_settings(&self) -> Option<&OutlierSettings> {
+        self.watch.as_ref().map(|watch| &watch.settings)
     }
 
     /// Whether something about it changes by itself: shares, or who drains because of a probe.
@@ -305,6 +321,35 @@ impl Work {
 
     pub(crate) fn index(&self) -> MemberIndex {
         self.index
+    }
+
+    /// Counts an attempt on the member, once, when it has ended.
+    #[inline]
+    pub(crate) fn record(&self, attempt: Attempt) {
+        self.member().counters.record(attempt);
+        if let Some(watch) = &self.target.shared.watch
+            && let Some(outcome) = watch::outcome(attempt)
+        {
+            self.note_watched(watch, outcome);
+        }
+    }
+
+    /// Notes that the member could be reached, where no attempt is counted for that.
+    pub(crate) fn note_reached(&self) {
+        if let Some(watch) = &self.target.shared.watch {
+            self.note_watched(watch, WorkOutcome::Served);
+        }
+    }
+
+    fn note_watched(&self, watch: &Watch, outcome: WorkOutcome) {
+        let (shared, member) = (&self.target.shared, self.member());
+        // Who is out already needs no more words; so what waits to be heard stays little.
+        if let Some(failure) = watch.count(&member.streak, outcome)
+            && shared.health.is_usable(self.index.into())
+        {
+            // Whoever hears it is gone only when the data plane ends.
+            let _ = watch.reports.send(Report { target: shared.plan.id, member: member.plan.id, failure });
+        }
     }
 }
 

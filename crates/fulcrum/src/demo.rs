@@ -241,6 +241,7 @@ async fn pool(
         member_tls: None,
         member_proxy_protocol: None,
         quic_cid_hash: None,
+        outlier_detection: None,
         load_balancer: Some(load_balancer.id),
         listener: Some(listener.id),
         protection: Protection::None,

@@ -11,7 +11,8 @@ pub struct Facts {
     pub applied: Revision,
     /// Listeners that are not in force, with the reason.
     pub faults: imbl::OrdMap<ListenerId, Fault>,
-    /// Verdicts of health probes. A pair without one was not probed to an end yet, or is not probed.
+    /// Verdicts of health probes, and members that are left out for failing their work (they are down). A pair without one was not
+    /// probed to an end yet, or is not probed and not left out.
     pub health: imbl::OrdMap<(TargetId, MemberId), MemberHealth>,
 }
 
@@ -44,7 +45,7 @@ pub enum Verdict {
     Down,
 }
 
-/// Why a probe failed.
+/// Why a probe failed, or the work of a member that is left out for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeFailure {
     /// The kind of failure.

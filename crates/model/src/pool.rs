@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     CidLength, CidOffset, Description, DrainTimeout, ListenerId, LoadBalancerId, MemberTls, Name, NetworkId,
-    Patch, PoolId, ProjectId, ProxyVersion, SlowStartDuration, StickyMinutes, Timestamp,
+    OutlierDetection, Patch, PoolId, ProjectId, ProxyVersion, SlowStartDuration, StickyMinutes, Timestamp,
     load_balancer::{Protection, ProtectionPatch},
 };
 
@@ -56,6 +56,9 @@ pub struct Pool {
     /// Active/standby: exactly two members, of which one serves and the other waits ([`crate::member::MemberRole`]). Never changes.
     #[serde(default)]
     pub standby: bool,
+    /// Whether members that fail their work are left out for a while; none: not. Not for pools of datagrams.
+    #[serde(default)]
+    pub outlier_detection: Option<OutlierDetection>,
     /// The load balancer that the pool was created for; none for a pool that only listeners refer to.
     pub load_balancer: Option<LoadBalancerId>,
     /// A mark that consoles honour.
@@ -234,6 +237,8 @@ pub struct NewPool {
     pub member_proxy_protocol: Option<ProxyVersion>,
     /// See [`Pool::quic_cid_hash`]; none: the default, for QUIC pools.
     pub quic_cid_hash: Option<QuicCidHash>,
+    /// See [`Pool::outlier_detection`].
+    pub outlier_detection: Option<OutlierDetection>,
     /// See [`Pool::load_balancer`].
     pub load_balancer: Option<LoadBalancerId>,
     /// The listener whose default pool the new pool becomes; it must have none.
@@ -277,6 +282,8 @@ pub struct PoolPatch {
     pub member_proxy_protocol: Patch<ProxyVersion>,
     /// See [`Pool::quic_cid_hash`].
     pub quic_cid_hash: Option<QuicCidHash>,
+    /// See [`Pool::outlier_detection`].
+    pub outlier_detection: Patch<OutlierDetection>,
     /// See [`Pool::protection`].
     pub protection: ProtectionPatch,
 }

@@ -84,6 +84,12 @@ ranges! {
     Priority(u16) "priority" 0..=10000;
     /// Requests per second, or requests in excess of that; 0: no limit (behaviour/forwarding.md, Extras).
     RequestRate(u32) "rate" 0..=100_000;
+    /// Failures in a row that leave a member out; 0: they do not count.
+    FailureRow(u16) "failures in a row" 0..=1000;
+    /// Seconds for which a member is left out.
+    EjectionTime(u32) "ejection time" 1..=86_400;
+    /// Members that may be left out at a time, in percent.
+    EjectedPercent(u8) "share of members" 1..=100;
     /// Minutes for which a client keeps its member.
     StickyMinutes(u32) "persistence timeout" 1..=1440;
     /// How many bytes of a QUIC connection id place a connection.
@@ -100,7 +106,7 @@ macro_rules! seconds {
         }
     )+};
 }
-seconds!(IdleTimeout ExchangeTimeout ConnectTimeout ProbeInterval ProbeTimeout DrainTimeout SlowStartDuration);
+seconds!(IdleTimeout ExchangeTimeout ConnectTimeout ProbeInterval ProbeTimeout DrainTimeout SlowStartDuration EjectionTime);
 
 #[cfg(test)]
 mod tests {

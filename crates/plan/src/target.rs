@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use balance::{DrainRules, MEMBERS_MAX, Maglev, Standby, drain::Traffic, member_key};
 use model::{
-    Algorithm, Listener, ListenerProtocol, Member, MemberId, MemberRole, Name, Pool, PoolId, PoolProtocol,
-    Port, ProxyVersion, QuicCidHash, SlowStartDuration, Snapshot, Target, TargetId, Weight,
+    Algorithm, Listener, ListenerProtocol, Member, MemberId, MemberRole, Name, OutlierDetection, Pool,
+    PoolId, PoolProtocol, Port, ProxyVersion, QuicCidHash, SlowStartDuration, Snapshot, Target, TargetId,
+    Weight,
     pool::{Drain, Stickiness},
     target::ProbeSettings,
 };
@@ -51,6 +52,9 @@ pub struct TargetPlan {
     /// The part of a connection id that places a connection; of [`Algorithm::QuicCid`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quic_cid_hash: Option<QuicCidHash>,
+    /// Whether members that fail their work are left out for a while; none: not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outlier_detection: Option<OutlierDetection>,
     /// The lookup table of [`Algorithm::SourceIp`] and [`Algorithm::QuicCid`].
     #[serde(skip)]
     pub maglev: Option<Arc<Maglev>>,
@@ -140,6 +144,7 @@ impl TargetPlan {
             standby,
             proxy_protocol: target.proxy_protocol,
             quic_cid_hash: pool.quic_cid_hash.filter(|_| target.algorithm == Algorithm::QuicCid),
+            outlier_detection: pool.outlier_detection.filter(|detection| detection.enabled),
             maglev,
         };
         Some(same_or_new(before, plan))
@@ -199,6 +204,7 @@ impl TargetPlan {
             standby: None,
             proxy_protocol: None,
             quic_cid_hash: None,
+            outlier_detection: None,
             maglev: None,
         }
     }

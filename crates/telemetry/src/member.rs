@@ -20,6 +20,8 @@ pub struct MemberCounters {
     pub datagrams_in: Counter,
     /// Sessions of TLS that were not made because its certificate does not verify.
     pub unverified: Counter,
+    /// Times that it was left out for failing its work.
+    pub ejections: Counter,
     requests: Counter,
     classes: [Counter; 6],
     connect_failures: Counter,

@@ -199,7 +199,7 @@ fn members(page: &mut Page, registry: &Registry, snapshot: &Snapshot) {
         .into_iter()
         .filter_map(|((target, member), blocks)| Some((member_labels(snapshot, target, member)?, blocks)))
         .collect();
-    let counters: [(&str, &str, Of<MemberCounters>); 8] = [
+    let counters: [(&str, &str, Of<MemberCounters>); 9] = [
         ("connections", "Connections made to the member.", |c| c.connections.value()),
         ("requests", "Attempts on the member that ended, by any outcome.", |c| c.requests()),
         ("sent_bytes", "Bytes sent to the member.", |c| c.bytes_out.value()),
@@ -208,6 +208,7 @@ fn members(page: &mut Page, registry: &Registry, snapshot: &Snapshot) {
         ("unverified", "Connections not made because the member's certificate does not verify.", |c| {
             c.unverified.value()
         }),
+        ("ejections", "Times that outlier detection left the member out.", |c| c.ejections.value()),
         ("response_timeouts", "Answers that did not come in time.", |c| c.response_timeouts()),
         (
             "broken_responses",
@@ -249,7 +250,8 @@ fn health(page: &mut Page, snapshot: &Snapshot, facts: &Facts) {
         "fulcrum_member_",
         "up",
         "gauge",
-        "1: the last verdict of the probes is healthy, 0: it is not. Members that are not probed are left out.",
+        "1: the last verdict of the probes is healthy, 0: it is not, or outlier detection leaves the member out. Members that are not \
+         probed and not left out have none.",
     );
     for ((target, member), health) in &facts.health {
         if let Some(labels) = member_labels(snapshot, *target, *member) {

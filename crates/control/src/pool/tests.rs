@@ -2,9 +2,10 @@
 
 use model::{
     Algorithm, CertificateId, DrainTimeout, ListenerId, LoadBalancerId, MemberTls, NetworkId, NewListener,
-    SlowStartDuration,
+    OutlierDetection, SlowStartDuration,
     load_balancer::Protection,
     pool::{Drain, IpVersion, SlowStart},
+    range::{EjectionTime, FailureRow},
 };
 
 use super::*;
@@ -273,6 +274,63 @@ fn members_of_https_pools_can_be_verified_by_an_authority() {
         assert_eq!(world.blame(|draft| update(draft, id, patch)), expect, "changed: {why}");
         if expect == "ok" {
             assert_eq!(world.state.pool(id).unwrap().member_tls, member_tls, "{why}");
+        }
+    }
+}
+
+#[test]
+fn outlier_detection_is_for_members_that_are_connected_to() {
+    let set = |change: fn(&mut OutlierDetection)| {
+        let mut detection = OutlierDetection::default();
+        change(&mut detection);
+        Some(detection)
+    };
+    let mut world = World::new();
+    let lb = world.load_balancer().id;
+    for (why, protocol, detection, expect) in [
+        ("as it is by default", PoolProtocol::Http, set(|_| {}), "ok"),
+        ("none", PoolProtocol::Udp, None, "ok"),
+        ("bytes", PoolProtocol::Tcp, set(|_| {}), "ok"),
+        ("bytes over TLS", PoolProtocol::Tls, set(|_| {}), "ok"),
+        ("datagrams", PoolProtocol::Udp, set(|_| {}), "outlier_detection"),
+        ("only errors", PoolProtocol::Http, set(|d| d.connect_failures = FailureRow::of(0)), "ok"),
+        (
+            "only errors of what has no answers",
+            PoolProtocol::Tcp,
+            set(|d| d.connect_failures = FailureRow::of(0)),
+            "outlier_detection",
+        ),
+        (
+            "nothing that counts",
+            PoolProtocol::Grpc,
+            set(|d| (d.connect_failures, d.server_errors) = (FailureRow::of(0), FailureRow::of(0))),
+            "outlier_detection",
+        ),
+        (
+            "nothing that counts, and off",
+            PoolProtocol::Grpc,
+            set(|d| {
+                (d.connect_failures, d.server_errors) = (FailureRow::of(0), FailureRow::of(0));
+                d.enabled = false;
+            }),
+            "ok",
+        ),
+        ("times that are the same", PoolProtocol::Http, set(|d| d.ejection_time_max = d.ejection_time), "ok"),
+        (
+            "a longest time below the first",
+            PoolProtocol::Http,
+            set(|d| d.ejection_time_max = EjectionTime::of(29)),
+            "outlier_detection",
+        ),
+    ] {
+        let new = NewPool { load_balancer: Some(lb), protocol, outlier_detection: detection, ..new_pool() };
+        assert_eq!(world.blame(|draft| create(draft, new)), expect, "created: {why}");
+        let id = world.pool_with(|new| (new.load_balancer, new.protocol) = (Some(lb), protocol)).id;
+        let outlier_detection = detection.map_or(Patch::Clear, Patch::Set);
+        let patch = PoolPatch { outlier_detection, ..PoolPatch::default() };
+        assert_eq!(world.blame(|draft| update(draft, id, patch)), expect, "changed: {why}");
+        if expect == "ok" {
+            assert_eq!(world.state.pool(id).unwrap().outlier_detection, detection, "{why}");
         }
     }
 }

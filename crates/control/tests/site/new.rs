@@ -88,6 +88,7 @@ pub(crate) fn pool(load_balancer: LoadBalancerId) -> NewPool {
         member_tls: None,
         member_proxy_protocol: None,
         quic_cid_hash: None,
+        outlier_detection: None,
         load_balancer: Some(load_balancer),
         listener: None,
         protection: Protection::None,

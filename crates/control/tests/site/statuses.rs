@@ -170,6 +170,23 @@ async fn a_member_that_is_down_for_one_listener_shows_so_there_and_over_all() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_nobody_probes_is_offline_while_its_pool_leaves_it_out() {
+    let stage = Stage::new().await;
+    let monitor = stage.site.control.view(&admin()).snapshot.monitor_of(stage.pool).unwrap().id;
+    control::health_monitor_delete(&stage.site.control, &admin(), monitor).await.unwrap();
+    stage.probed(0, 0, Verdict::Down);
+    assert_eq!(short(stage.member(0).operating), short(OperatingStatus::NoMonitor), "a verdict of before");
+    let patch = PoolPatch {
+        outlier_detection: model::Patch::Set(model::OutlierDetection::default()),
+        ..PoolPatch::default()
+    };
+    control::pool_update(&stage.site.control, &admin(), stage.pool, patch).await.unwrap();
+    let (failing, other) = (stage.member(0), stage.member(1));
+    assert_eq!(short(failing.operating), "off");
+    assert_eq!(short(other.operating), short(OperatingStatus::NoMonitor));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_switched_off_is_disabled_with_all_below_it_even_when_it_is_down() {
     let stage = Stage::new().await;
     stage.all_probed(Verdict::Down);

@@ -199,7 +199,7 @@ impl Exchange {
                         }
                     }
                     Poll::Ready(Err(HeadFault::Malformed)) => {
-                        self.work.member().counters.record(Attempt::Broken);
+                        self.work.record(Attempt::Broken);
                         return Poll::Ready(self.own(OwnAnswer::BadGateway, None));
                     }
                 }

@@ -108,14 +108,14 @@ impl Copy {
                 }),
             };
             let Ok(mut stream) = stream else {
-                member.counters.record(Attempt::ConnectFailed);
+                work.record(Attempt::ConnectFailed);
                 return false;
             };
             seat.expire_after(response_timeout(service));
             let answer = exchange(worker, seat, &mut stream, bytes, &self.wire).await;
             match answer {
                 Answer::Read { status, reusable } => {
-                    member.counters.record(Attempt::Answered(status));
+                    work.record(Attempt::Answered(status));
                     if reusable {
                         member.keep_idle(worker, stream);
                     }
@@ -124,10 +124,10 @@ impl Copy {
                 Answer::Broken { read: 0 } | Answer::Unreached if !fresh => continue,
                 Answer::Unreached => {
                     member.note_unreached(worker, &stream);
-                    member.counters.record(Attempt::ConnectFailed);
+                    work.record(Attempt::ConnectFailed);
                 }
-                Answer::Broken { .. } => member.counters.record(Attempt::Broken),
-                Answer::Late => member.counters.record(Attempt::TimedOut),
+                Answer::Broken { .. } => work.record(Attempt::Broken),
+                Answer::Late => work.record(Attempt::TimedOut),
             }
             return answer.was_sent();
         }

@@ -94,6 +94,7 @@ mod tests {
         target::ProbeSettings,
     };
     use plan::MemberPlan;
+    use tokio::sync::mpsc;
     use uuid::Uuid;
 
     use super::*;
@@ -143,12 +144,13 @@ mod tests {
 
     impl Group {
         fn start(plan: Arc<TargetPlan>) -> Self {
-            let shared = SharedTarget::new(plan, 1, None, |_| true, 0);
+            let shared = SharedTarget::new(plan, 1, None, |_| true, &mpsc::unbounded_channel().0, 0);
             Self { turns: Turns::new(&shared, START, None, 0), shared, now_ms: 0 }
         }
 
         fn change(&mut self, plan: Arc<TargetPlan>) {
-            self.shared = SharedTarget::new(plan, 1, Some(&self.shared), |_| false, self.now_ms);
+            let reports = mpsc::unbounded_channel().0;
+            self.shared = SharedTarget::new(plan, 1, Some(&self.shared), |_| false, &reports, self.now_ms);
             self.turns = Turns::new(&self.shared, START, Some(&self.turns), self.now_ms);
         }
 
@@ -161,7 +163,7 @@ mod tests {
         }
 
         fn verdict(&mut self, member: usize, healthy: bool) {
-            self.shared.handle_health(member, healthy, self.now_ms);
+            self.shared.handle_health(member, healthy, healthy, self.now_ms);
             self.turns.follow(&self.shared, self.now_ms);
         }
 

@@ -138,6 +138,7 @@ pub(crate) fn decode_new(mut fields: Fields<'_>) -> Result<NewStandbyPool, Refus
         drain: settings::decode_drain(&mut fields, None)?,
         all_down_forward: false,
         member_tls: None,
+        outlier_detection: None,
         member_proxy_protocol: settings::decode_proxy_protocol(&mut fields)?.into_option(),
         quic_cid_hash: settings::decode_quic_cid_hash(&mut fields, None)?,
         load_balancer: fields.id::<LoadBalancerId>("loadbalancer_id")?,

@@ -2,6 +2,7 @@
 
 pub(crate) mod batch;
 mod member_tls;
+mod outlier_detection;
 pub(crate) mod settings;
 
 use axum::response::Response;
@@ -46,6 +47,7 @@ pub(crate) struct Wire {
     pool_health: settings::PoolHealth,
     az_affinity: settings::AzAffinity,
     member_tls: Option<member_tls::MemberTls>,
+    outlier_detection: Option<outlier_detection::OutlierDetection>,
     quic_cid_hash_strategy: Option<settings::QuicCidHashStrategy>,
     /// Ours.
     member_proxy_protocol: Option<&'static str>,
@@ -121,6 +123,7 @@ pub(crate) fn decode_new(mut fields: Fields<'_>) -> Result<NewPool, Refusal> {
         member_tls: member_tls::decode(&mut fields, None)?.into_option(),
         member_proxy_protocol: settings::decode_proxy_protocol(&mut fields)?.into_option(),
         quic_cid_hash: settings::decode_quic_cid_hash(&mut fields, None)?,
+        outlier_detection: outlier_detection::decode(&mut fields, None)?.into_option(),
         load_balancer: fields.id::<LoadBalancerId>("loadbalancer_id")?,
         listener: fields.id::<ListenerId>("listener_id")?,
         protection: marks::protection(&mut fields)?,
@@ -178,6 +181,7 @@ pub(crate) fn decode_patch(mut fields: Fields<'_>, pool: &Pool) -> Result<PoolPa
         member_tls: member_tls::decode(&mut fields, pool.member_tls.as_ref())?,
         member_proxy_protocol: settings::decode_proxy_protocol(&mut fields)?,
         quic_cid_hash: settings::decode_quic_cid_hash(&mut fields, pool.quic_cid_hash)?,
+        outlier_detection: outlier_detection::decode(&mut fields, pool.outlier_detection)?,
         protection: marks::protection_patch(&mut fields)?,
     };
     fields.done()?;
@@ -216,6 +220,7 @@ pub(crate) fn encode(snapshot: &Snapshot, pool: &Pool) -> Wire {
         pool_health: settings::encode_pool_health(pool.all_down_forward),
         az_affinity: settings::AzAffinity::OFF,
         member_tls: pool.member_tls.as_ref().map(member_tls::encode),
+        outlier_detection: pool.outlier_detection.map(outlier_detection::encode),
         quic_cid_hash_strategy: pool.quic_cid_hash.map(settings::encode_quic_cid_hash),
         member_proxy_protocol: pool.member_proxy_protocol.map(settings::proxy_protocol),
         any_port_enable: pool.any_port,
@@ -387,6 +392,7 @@ pub(crate) mod tests {
             member_proxy_protocol: None,
             quic_cid_hash: None,
             standby: false,
+            outlier_detection: None,
             load_balancer: None,
             protection: Protection::None,
             enterprise_project: None,

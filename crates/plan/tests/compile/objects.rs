@@ -117,6 +117,7 @@ impl Objects {
             member_proxy_protocol: None,
             quic_cid_hash: None,
             standby: false,
+            outlier_detection: None,
             load_balancer: None,
             protection: Protection::None,
             enterprise_project: None,

@@ -44,11 +44,16 @@ impl Exchange {
         attempt: Attempt,
         answer: OwnAnswer,
     ) -> Result<(), Ended> {
-        self.work.member().counters.record(attempt);
         if let Some(log) = &mut self.log {
             log.over(answer.status());
         }
         let stale = self.attempt.kept && attempt == Attempt::Broken && self.early.is_empty();
+        if stale {
+            // A member may close a connection that it was not asked anything on: no failure of its work.
+            self.work.member().counters.record(attempt);
+        } else {
+            self.work.record(attempt);
+        }
         let untouched = !self.attempt.sent;
         let repeatable = (untouched || !self.replay.is_empty()) && self.early.is_empty();
         // A sticky client waits for its own member (behaviour/features.md section 3).
@@ -148,7 +153,7 @@ pub(super) fn open(
             }
             Err(error) => {
                 tracing::debug!(member = %member.plan.address, %error, "cannot reach a member");
-                member.counters.record(Attempt::ConnectFailed);
+                work.record(Attempt::ConnectFailed);
                 if let Some(log) = log {
                     log.over(OwnAnswer::BadGateway.status());
                 }

@@ -18,7 +18,7 @@ impl Exchange {
     /// The client's request is at fault: it is answered, if no answer has begun.
     pub(super) fn give_up(&mut self, answer: OwnAnswer) -> Ended {
         if self.status == 0 {
-            self.work.member().counters.record(Attempt::Abandoned);
+            self.work.record(Attempt::Abandoned);
             return self.own(answer, None);
         }
         self.record(Outcome::Answered(self.status), Attempt::Abandoned);
@@ -63,7 +63,7 @@ impl Exchange {
             Outcome::ClientGone => CLIENT_GONE,
         };
         self.service.counters.record(outcome);
-        self.work.member().counters.record(attempt);
+        self.work.record(attempt);
     }
 
     /// Writes the request down, where that is wanted. To be called once, when it has ended.

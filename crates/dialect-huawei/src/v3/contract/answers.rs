@@ -103,10 +103,11 @@ fn keys(object: &Value) -> BTreeSet<&str> {
 /// Compares the keys of an answer, and of all objects in it, with their schemas.
 fn same_keys(schemas: &BTreeMap<String, Value>, schema: &str, answer: &Value, at: &str) {
     let mut shown = keys(answer);
-    // Ours: why a listener is in ERROR, how strict it is, how members are verified, PROXY headers, bandwidth, what to know of a certificate. In their schemas optional: the code of a success; switches of headers about TLS.
+    // Ours: why a listener is in ERROR, how strict it is, how members are verified and left out, PROXY headers, bandwidth, what to know of a certificate. In their schemas optional: the code of a success; switches of headers about TLS.
     shown.remove("provisioning_reason");
     shown.remove("desync_mode");
     shown.remove("member_tls");
+    shown.remove("outlier_detection");
     shown.remove("member_proxy_protocol");
     shown.remove("proxy_protocol_accept");
     if !schema.starts_with("Flavor") {
