@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 total=${1:-60}
-targets="client_hello cookie h1_request h1_response h2_client ocsp_answer pem proxy_protocol quic_header template udp_flows"
+targets="client_hello cookie h1_request h1_response h2_client h3_stream ocsp_answer pem proxy_protocol quic_header template udp_flows"
 each=$((total / $(echo $targets | wc -w)))
 if [ "$each" -lt 1 ]; then each=1; fi
 

@@ -14,7 +14,7 @@
 //! Source: RFC 9113, RFC 8441; behaviour/features.md section 3.
 
 mod client;
-mod guard;
+pub(crate) mod guard;
 pub(crate) mod head;
 pub(crate) mod incoming;
 pub(crate) mod outgoing;

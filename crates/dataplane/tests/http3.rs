@@ -588,6 +588,106 @@ fn a_listener_that_is_deleted_and_made_anew_serves_new_clients_while_old_ones_en
 }
 
 #[test]
+fn an_address_that_another_process_leaves_is_served_by_the_next() {
+    let member = Member::named("one");
+    let (first, address) = serving(&[member.address]);
+    // It binds beside the first one, as a process does that takes over.
+    let second = Rig::serving(listener(address, &[member.address]));
+    run(async {
+        let mut client = Client::connect(address).await;
+        assert_eq!(client.get("/").await.0.status().as_u16(), 200);
+        let dataplane = first.dataplane.clone();
+        let drained = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(dataplane.drain(rig::PATIENCE));
+        });
+        let closed = client.connection.closed().await;
+        assert!(is_no_error(&closed), "{closed}");
+        quic::eventually("the first one is gone", || drained.is_finished()).await;
+        for _ in 0..8 {
+            let mut client = loop {
+                let endpoint = endpoint(settings(trusting(), 1 << 20));
+                let connecting = endpoint.connect(address, "t").unwrap();
+                // A packet may still meet the first one's sockets.
+                if let Ok(Ok(connection)) = tokio::time::timeout(Duration::from_secs(2), connecting).await {
+                    break Client::over(endpoint, connection).await;
+                }
+            };
+            for _ in 0..4 {
+                assert_eq!(client.get("/").await.0.status().as_u16(), 200);
+                client.endpoint.rebind(UdpSocket::bind("127.0.0.1:0").unwrap()).unwrap();
+            }
+        }
+    });
+    drop((first, second));
+}
+
+#[test]
+fn requests_that_are_given_up_all_the_time_end_the_connection() {
+    let member = Member::named("one");
+    let (_rig, address) = serving(&[member.address]);
+    run(async {
+        let (_endpoint, connection) = raw(address).await;
+        for asked in 0.. {
+            assert!(asked < 5000, "somebody took all that");
+            let Ok((mut up, mut down)) = connection.open_bi().await else { break };
+            let code = VarInt::from_u32(0x10c);
+            let _ = (up.write_all(&fields(&GET)).await, up.reset(code), down.stop(code));
+        }
+        let closed = connection.closed().await;
+        assert!(
+            matches!(&closed, ConnectionError::ApplicationClosed(close)
+                if close.error_code.into_inner() == Code::EXCESSIVE_LOAD.0),
+            "{closed}"
+        );
+    });
+}
+
+#[test]
+fn with_many_handshakes_under_way_clients_have_to_show_where_they_are() {
+    let member = Member::named("one");
+    let address = free_address();
+    let rig = Rig::with_workers(1);
+    assert_eq!(rig.apply([listener(address, &[member.address])]), dataplane::Applied::default());
+    run(async {
+        // Clients whose first words are kept and said again by somebody who never goes on.
+        let ear = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = endpoint(settings(trusting(), 1 << 20));
+        let mut connecting = Vec::new();
+        let mut words = std::collections::BTreeMap::new();
+        let mut piece = [0; 2048];
+        while words.len() < 400 {
+            connecting.push(endpoint.connect(ear.local_addr().unwrap(), "t").unwrap());
+            let bytes = ear.recv(&mut piece).await.unwrap();
+            let id = piece[6..14].to_vec();
+            words.entry(id).or_insert_with(|| piece[..bytes].to_vec());
+        }
+        let mouth = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let mut retries = 0;
+        // The kind of a packet is not hidden (RFC 9000 section 17.2.5).
+        let mut note = |first: u8| retries += usize::from(first & 0xb0 == 0xb0);
+        for word in words.values() {
+            mouth.send_to(word, address).await.unwrap();
+            mouth.readable().await.unwrap();
+            while mouth.try_recv(&mut piece).is_ok() {
+                note(piece[0]);
+            }
+        }
+        let late = async {
+            while mouth.recv(&mut piece).await.is_ok() {
+                note(piece[0]);
+            }
+        };
+        let _over = tokio::time::timeout(Duration::from_millis(300), late).await;
+        assert!((1..=400 - 256).contains(&retries), "{retries} of 400");
+        // Who shows it gets in.
+        let mut client = Client::connect(address).await;
+        assert_eq!(client.get("/").await.0.status().as_u16(), 200);
+        drop(connecting);
+    });
+}
+
+#[test]
 fn early_requests_are_served_where_that_is_safe() {
     let member = Member::named("one");
     let address = free_address();

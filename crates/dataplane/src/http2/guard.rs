@@ -30,7 +30,8 @@ pub(super) enum Flood {
     Windows,
 }
 
-struct Credit {
+/// What may happen at once, and again after a while.
+pub(crate) struct Credit {
     left: u32,
     most: u32,
     /// Restored each tick.
@@ -38,16 +39,26 @@ struct Credit {
 }
 
 impl Credit {
-    const fn new(most: u32, each_tick: u32) -> Self {
+    pub(crate) const fn new(most: u32, each_tick: u32) -> Self {
         Self { left: most, most, each_tick }
     }
 
-    fn restore(&mut self, by: u32) {
+    /// Of streams that end before their time: 256 at once, 100 a second.
+    pub(crate) const fn of_resets() -> Self {
+        Self::new(256, 10)
+    }
+
+    /// Restores what so many ticks restore.
+    pub(crate) fn restore_for(&mut self, ticks: u32) {
+        self.restore(self.each_tick.saturating_mul(ticks));
+    }
+
+    pub(crate) fn restore(&mut self, by: u32) {
         self.left = self.left.saturating_add(by).min(self.most);
     }
 
     /// False when there is none left.
-    fn spend(&mut self) -> bool {
+    pub(crate) fn spend(&mut self) -> bool {
         let enough = self.left > 0;
         self.left = self.left.saturating_sub(1);
         enough
@@ -58,8 +69,7 @@ impl Guard {
     pub(super) fn new(now: u32) -> Self {
         Self {
             restored: now,
-            // 256 at once, 100 a second.
-            resets: Credit::new(256, 10),
+            resets: Credit::of_resets(),
             // 1,024 at once, 200 a second; what measures round trips by PING does so while data goes.
             control: Credit::new(1024, 20),
             windows: Credit::new(4096, 400),

@@ -33,6 +33,7 @@ use crate::{
     acceptor::Door,
     http as http1,
     http::ClientTls,
+    http2::guard::Credit,
     layer4::Open,
     table::{Seat, TICK},
     tls::QuicHandshake,
@@ -59,6 +60,8 @@ pub(super) struct Session {
     fields_max: Cell<u64>,
     /// Streams of answers that were said whole and maybe not received.
     sent: RefCell<VecDeque<SendStream>>,
+    /// Streams that may end before their time, and when that was restored last, in ticks.
+    cut: RefCell<(Credit, u32)>,
     /// The task of the connection, when the end of a stream matters to it.
     wakes: RefCell<Option<Waker>>,
 }
@@ -66,6 +69,17 @@ pub(super) struct Session {
 impl Session {
     pub(super) fn begin(&self) {
         self.streams.set(self.streams.get() + 1);
+    }
+
+    /// A stream ended before its time, whoever wanted that. A client that makes that happen all the time lets us work for nothing
+    /// (CVE-2023-44487 is the same in HTTP/2).
+    pub(super) fn note_cut(&self) {
+        let now = self.door.worker.table.now();
+        let (credit, restored) = &mut *self.cut.borrow_mut();
+        credit.restore_for(now.saturating_sub(std::mem::replace(restored, now)));
+        if !credit.spend() {
+            self.fail(Code::EXCESSIVE_LOAD, "too many streams that end before their time");
+        }
     }
 
     /// A stream has ended; what it sent may still be on its way.
@@ -176,6 +190,7 @@ pub(super) async fn serve(
         quiet_since: Cell::new(0),
         fields_max: Cell::new(u64::MAX),
         sent: RefCell::default(),
+        cut: RefCell::new((Credit::of_resets(), 0)),
         wakes: RefCell::default(),
     });
     let mut life = Life {

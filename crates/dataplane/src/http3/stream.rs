@@ -86,10 +86,12 @@ pub(super) async fn serve(session: Rc<Session>, send: SendStream, recv: RecvStre
         }
         Refused::Malformed(code) => {
             counters.record(Outcome::Own(OwnAnswer::BadRequest));
+            session.note_cut();
             sender.reset(code);
             code
         }
         Refused::Gone(code) => {
+            session.note_cut();
             sender.reset(code);
             code
         }
@@ -285,6 +287,9 @@ impl Drop for H3Stream {
         }
         if let Some(receiver) = self.incoming.body() {
             receiver.stop(Code::NO_ERROR);
+        }
+        if self.reset {
+            self.session.note_cut();
         }
         if let Some(sender) = self.sender.take().or_else(|| self.outgoing.take()) {
             self.session.end(sender);
