@@ -25,7 +25,7 @@ test: fmt clippy docs unit fuzz release pytest ## everything that a change must 
 bench: release ## CPU per request beside HAProxy and nginx; BENCH="h1-small --rounds 3" chooses
 	bench/seed_many.py
 	bench/seed_rules.py
-	bench/bench.py $(BENCH) --candidate 'fulcrum:http,tcp,many,http-log,rules,tls-ecdsa,tls-rsa,h2=bench/start.sh'
+	bench/bench.py $(BENCH) --candidate 'fulcrum:http,tcp,udp,many,http-log,rules,tls-ecdsa,tls-rsa,h2=bench/start.sh'
 	bench/first_byte.py
 	bench/change.py
 

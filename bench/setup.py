@@ -45,7 +45,7 @@ def main():
         api.forward(vip, int(port), "HTTPS", backend, default_tls_container_ref=certificate["id"], http2_enable=kind == "h2",
                     tls_ciphers_policy="tls-1-2-fs-with-1-3")
     else:
-        api.forward(vip, int(port), {"http": "HTTP", "http-log": "HTTP", "tcp": "TCP"}[kind], backend, logged=kind == "http-log")
+        api.forward(vip, int(port), {"http": "HTTP", "http-log": "HTTP", "tcp": "TCP", "udp": "UDP"}[kind], backend, logged=kind == "http-log")
 
 
 main()

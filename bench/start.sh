@@ -10,7 +10,7 @@ kind=${BENCH_KIND:?run by bench.py, which sets BENCH_KIND, BENCH_LISTEN, BENCH_B
 [ -x "$binary" ] || { echo "no binary at $binary: cargo build --release first, or set FULCRUM_BIN" >&2; exit 2; }
 
 case $kind in
-  http | http-log | tcp | tls-ecdsa | tls-rsa | h2)
+  http | http-log | tcp | udp | tls-ecdsa | tls-rsa | h2)
     directory=$BENCH_DIR/fulcrum-$kind-$$
     mkdir -p "$directory"
     python3 -c "from pathlib import Path; import sys; sys.path.insert(0, '$here'); from client import write_config; write_config(Path('$directory'))" ;;

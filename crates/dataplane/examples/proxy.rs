@@ -1,4 +1,4 @@
-//! The data plane alone, for measuring: `proxy KIND LISTEN MEMBER [WORKERS]`, KIND one of `http`, `tcp`, `many`.
+//! The data plane alone, for measuring: `proxy KIND LISTEN MEMBER [WORKERS]`, KIND one of `http`, `tcp`, `udp`, `many`.
 //!
 //! `many` reads `address:port,pool` lines from the file named LISTEN and gives each listener a pool of its own.
 
@@ -12,7 +12,7 @@ use uuid::Uuid;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [kind, listen, member, rest @ ..] = &arguments[..] else {
-        return Err("usage: proxy http|tcp|many LISTEN MEMBER [WORKERS]".into());
+        return Err("usage: proxy http|tcp|udp|many LISTEN MEMBER [WORKERS]".into());
     };
     let workers = rest.first().map_or(Ok(1), |text| text.parse())?;
     let member: SocketAddr = member.parse()?;
@@ -23,10 +23,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .collect(),
         _ => vec![listen.parse()?],
     };
-    let listeners = addresses
-        .iter()
-        .enumerate()
-        .map(|(n, address)| listener(n as u128 + 1, kind == "tcp", *address, member));
+    let listeners =
+        addresses.iter().enumerate().map(|(n, address)| listener(n as u128 + 1, kind, *address, member));
     let plan = Arc::new(Plan::of_listeners(Revision(1), listeners));
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let config = Config { workers, ..Config::default() };
@@ -40,13 +38,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     })
 }
 
-fn listener(n: u128, tcp: bool, address: SocketAddr, member: SocketAddr) -> ListenerPlan {
+fn listener(n: u128, kind: &str, address: SocketAddr, member: SocketAddr) -> ListenerPlan {
     let id = ListenerId::new(Uuid::from_u128(n));
-    let protocol = if tcp { PoolProtocol::Tcp } else { PoolProtocol::Http };
+    let (protocol, service) = match kind {
+        "tcp" => (PoolProtocol::Tcp, ServicePlan::Tcp),
+        "udp" => (PoolProtocol::Udp, ServicePlan::Udp),
+        _ => (PoolProtocol::Http, ServicePlan::Http(HttpPlan::by_hand())),
+    };
     let member = MemberPlan::by_hand(MemberId::new(Uuid::from_u128(n)), member);
     let target_id = TargetId { listener: id, pool: PoolId::new(Uuid::from_u128(n)) };
     let target = TargetPlan::by_hand(target_id, protocol, vec![member]);
-    let service = if tcp { ServicePlan::Tcp } else { ServicePlan::Http(HttpPlan::by_hand()) };
     ListenerPlan {
         idle_timeout: Duration::from_secs(300),
         ..ListenerPlan::by_hand(id, address, service, Some(target))
