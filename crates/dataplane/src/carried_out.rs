@@ -20,9 +20,9 @@ pub(crate) fn missing(plan: &ListenerPlan) -> Option<String> {
 fn missing_of(target: &TargetPlan) -> Option<&'static str> {
     match target.protocol {
         PoolProtocol::Tls => Some("TLS pools"),
-        PoolProtocol::Quic => Some("QUIC pools"),
         PoolProtocol::Tcp
         | PoolProtocol::Udp
+        | PoolProtocol::Quic
         | PoolProtocol::Http
         | PoolProtocol::Https
         | PoolProtocol::Grpc => None,
@@ -49,8 +49,10 @@ mod tests {
         for (plan, expect) in [
             (of(http()), None),
             (to(target(PoolProtocol::Tcp)), None),
+            (of(ServicePlan::Udp), None),
             (of(ServicePlan::Quic(HttpPlan::by_hand())), None),
-            (to(target(PoolProtocol::Quic)), Some("QUIC pools")),
+            (to(target(PoolProtocol::Quic)), None),
+            (to(target(PoolProtocol::Tls)), Some("TLS pools")),
             (
                 ListenerPlan { proxy_accept: Some(ProxyAccept::default()), ..of(http()) },
                 Some("PROXY headers of clients"),

@@ -25,6 +25,7 @@ use crate::{
     http::Sticky,
     member::Member,
     tls::MemberTerms,
+    udp::quic::{CidPart, Cids},
     worker::Worker,
 };
 
@@ -35,6 +36,8 @@ pub(crate) struct SharedTarget {
     terms: Option<Arc<MemberTerms>>,
     pub(crate) health: HealthTable,
     pub(crate) connections: Connections,
+    /// Whose QUIC connections are known, where connection ids place them.
+    pub(crate) cids: Option<Arc<Cids>>,
     /// How far new members are, where their shares grow.
     slow_start: Option<SlowStart>,
     /// Where members that fail their work are left out.
@@ -91,7 +94,11 @@ impl SharedTarget {
             .outlier_detection
             .as_ref()
             .map(|wanted| Watch { settings: OutlierSettings::from(wanted), reports: reports.clone() });
-        Arc::new(Self { plan, terms, health, connections, slow_start, watch })
+        let cids = CidPart::of(&plan).map(|part| {
+            let former = former.and_then(|former| former.cids.as_ref());
+            former.filter(|former| former.part == part).cloned().unwrap_or_else(|| Arc::new(Cids::new(part)))
+        });
+        Arc::new(Self { plan, terms, health, connections, cids, slow_start, watch })
     }
 
     /// Takes in a verdict about a member. `usable`: whether it gets new work by it. To be called by one thread at a time.

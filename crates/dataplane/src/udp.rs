@@ -20,9 +20,12 @@
 //!
 //! When a worker drains, flows go on until they are idle for [`DRAIN_IDLE_MS`], and none begins.
 //!
+//! QUIC in a pool for it is placed by connection id: see [`quic`].
+//!
 //! Source: behaviour/features.md sections 2, 3 and 7.
 
 mod flows;
+pub(crate) mod quic;
 mod upstream;
 
 use std::{
@@ -34,7 +37,6 @@ use std::{
     os::fd::OwnedFd,
     rc::Rc,
     task::{Context, Poll, Waker},
-    time::Instant,
 };
 
 use balance::{FlowId, FlowKey};
@@ -44,6 +46,7 @@ use tokio::task::JoinHandle;
 
 use self::flows::{Flows, Forwarding, Refusal};
 use crate::{
+    clock,
     service::{Service, Slot},
     sys::{
         datagrams::{Batch, PLACES},
@@ -73,7 +76,6 @@ const TURN_ENDS: usize = 512;
 pub(crate) struct Forwarder {
     worker: Rc<Worker>,
     slot: Rc<Slot>,
-    began: Instant,
     ports: RefCell<Vec<Port>>,
     flows: RefCell<Flows>,
     /// The tasks that take datagrams, while that is held.
@@ -103,7 +105,6 @@ impl Forwarder {
         Rc::new(Self {
             worker,
             slot,
-            began: Instant::now(),
             ports: RefCell::default(),
             flows,
             held: RefCell::default(),
@@ -151,7 +152,7 @@ impl Forwarder {
 
     /// Takes in what changed in the listener.
     pub(crate) fn follow(&self) {
-        let now = self.now_ms();
+        let now = clock::now_ms();
         let service = self.slot.service();
         let mut flows = self.flows.borrow_mut();
         flows.change(service, now);
@@ -199,10 +200,6 @@ impl Forwarder {
         self.worker.table.wake_group(self.slot.group());
     }
 
-    fn now_ms(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
     /// Passes on what came to a socket.
     fn poll_port(
         self: &Rc<Self>,
@@ -235,7 +232,7 @@ impl Forwarder {
 
     /// Passes on the datagrams in the first places of a batch.
     fn pass(self: &Rc<Self>, batch: &mut Batch, count: usize, address: SocketAddr, port: PortIndex) {
-        let now = self.now_ms();
+        let now = clock::now_ms();
         let mut flows = self.flows.borrow_mut();
         let mut from = 0;
         while from < count {
@@ -261,6 +258,7 @@ impl Forwarder {
         now: u64,
     ) {
         if let Some((id, _, flow)) = flows.table.handle_datagram(now, &key) {
+            flow.look_at_client(batch, places.clone(), now);
             let refused = flow.send(batch, &mut places, &flows.service.counters);
             let Err(Refusal { error }) = refused else { return };
             self.break_off(flows, id, &error, now);
@@ -289,7 +287,8 @@ impl Forwarder {
             return;
         }
         for _ in 0..ATTEMPTS_MAX {
-            let Some(forwarding) = self.reach(flows, &service, key, port, now) else { break };
+            let first = batch.datagram(places.start);
+            let Some(forwarding) = self.reach(flows, &service, &key, first, port, now) else { break };
             let member = flows.slot_of(forwarding.work.member());
             let (id, displaced) = flows.table.begin(now, key, member, forwarding);
             if displaced.is_some() {
@@ -315,18 +314,24 @@ impl Forwarder {
         &self,
         flows: &mut Flows,
         service: &Service,
-        key: FlowKey,
+        key: &FlowKey,
+        datagram: &[u8],
         port: PortIndex,
         now: u64,
     ) -> Option<Forwarding> {
         let target = service.target.as_ref()?;
+        let client = key.client().ip();
+        let cids = target.shared.cids.as_ref();
+        let part = cids.and_then(|cids| Some((cids, cids.of_client(datagram)?)));
         if !self.worker.may_begin_flow() {
             flows.displace(now)?;
         }
         for _ in 0..ATTEMPTS_MAX {
             let resting = flows.tried(now);
-            let client = key.client().ip();
-            let work = match target.begin(client, &resting, None) {
+            let by_cid = part.as_ref().and_then(|(cids, part)| {
+                cids.place(target, now, part, &resting, |index| flows.keeps(index, now))
+            });
+            let work = match target.begin(client, &resting, by_cid) {
                 Ok(work) => work,
                 // Those who refused may be back by now.
                 Err(_) if !resting.is_empty() => target.begin(client, &Tried::default(), None).ok()?,
@@ -389,7 +394,7 @@ impl Forwarder {
         events: &mut Vec<epoll::Event>,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
-        let now = self.now_ms();
+        let now = clock::now_ms();
         let mut flows = self.flows.borrow_mut();
         if seat.expired() {
             flows.look_at_members(now);
@@ -452,6 +457,7 @@ impl Forwarder {
                     let places = first..first + count;
                     let Some(flow) = flows.table.handle_answer(now, id) else { return };
                     flow.count_answers(outgoing.batch, places.clone());
+                    flow.look_at_member(outgoing.batch, places.clone(), now);
                     outgoing.port = flow.port;
                     outgoing.filled = places.end;
                     places.for_each(|place| outgoing.batch.set_peer(place, client));

@@ -98,6 +98,16 @@ pub fn cid_key(packet: &[u8], length: usize, offset: usize) -> Option<&[u8]> {
     cid.get(offset..end)
 }
 
+/// The same part of the id by which a packet's sender wants to be called, so that what is sent to it then has this key. None where a
+/// packet does not say it: only long headers do, and a list of versions (version 0) repeats an id of the other side.
+pub fn sender_key(packet: &[u8], length: usize, offset: usize) -> Option<&[u8]> {
+    let end = offset.checked_add(length).filter(|&end| end <= CID_BYTES_MAX && length > 0)?;
+    match Header::parse(packet)? {
+        Header::Long(header) if header.version != 0 => header.source_cid.get(offset..end),
+        Header::Long(_) | Header::Short(_) => None,
+    }
+}
+
 /// A length in one byte and as many bytes, then the rest.
 fn counted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&length, rest) = bytes.split_first()?;

@@ -1,7 +1,7 @@
 //! QUIC headers: what is read of made packets, which part of an id places a packet.
 
 use proptest::prelude::*;
-use wire::quic::{CID_BYTES_MAX, Header, VERSION_1, VERSION_2, cid_key};
+use wire::quic::{CID_BYTES_MAX, Header, VERSION_1, VERSION_2, cid_key, sender_key};
 
 const GOOGLE_50: u32 = u32::from_be_bytes(*b"Q050");
 const GOOGLE_46: u32 = u32::from_be_bytes(*b"Q046");
@@ -77,6 +77,7 @@ fn what_is_no_header_is_none() {
     ] {
         assert_eq!(Header::parse(&bytes), None, "{why}");
         assert_eq!(cid_key(&bytes, 3, 1), None, "{why}");
+        assert_eq!(sender_key(&bytes, 3, 1), None, "{why}");
     }
 }
 
@@ -105,6 +106,25 @@ fn a_part_of_the_destination_id_places_a_packet() {
     }
 }
 
+#[test]
+fn a_sender_says_its_id_in_long_headers() {
+    let cid: Vec<u8> = (1..=20).collect();
+    let said = long(0xc0, VERSION_1, b"client", &cid[..8]);
+    for (why, packet, length, offset, expect) in [
+        ("as the contract has it by default", &said[..], 3, 1, Some(&cid[1..4])),
+        ("all of it", &said, 8, 0, Some(&cid[..8])),
+        ("more than there is", &said, 8, 1, None),
+        ("nothing", &said, 0, 1, None),
+        ("numbers that run over", &said, usize::MAX, 1, None),
+        ("no id", &long(0xc0, VERSION_1, b"client", &[]), 1, 0, None),
+        ("a list of versions", &long(0x80, 0, b"client", &cid), 3, 1, None),
+        ("a short header", &[&[0x41][..], &cid].concat(), 3, 1, None),
+        ("Q046", &[&[0xc3][..], b"Q046", &[0x05], &cid[..8], b"payload"].concat(), 3, 1, Some(&cid[1..4])),
+    ] {
+        assert_eq!(sender_key(packet, length, offset), expect, "{why}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
@@ -119,12 +139,15 @@ proptest! {
         if fits {
             let later = [&[first & 0x7f][..], &cid, b"payload"].concat();
             prop_assert_eq!(cid_key(&later, length, offset), cid_key(&set_up, length, offset));
+            // What a server calls itself is what it is called by then.
+            let answer = long(first | 0x80, version.max(1), b"other", &cid);
+            prop_assert_eq!(sender_key(&answer, length, offset), cid_key(&later, length, offset));
         }
     }
 
     #[test]
     fn no_packet_panics(packet in proptest::collection::vec(any::<u8>(), 0..64), length in 0usize..30, offset in 0usize..30) {
-        let key = cid_key(&packet, length, offset);
+        let key = cid_key(&packet, length, offset).or(sender_key(&packet, length, offset));
         prop_assert!(key.is_none_or(|key| key.len() == length && packet.windows(length).any(|part| part == key)));
     }
 }

@@ -9,7 +9,7 @@ use balance::{
 use rustix::net::SendFlags;
 use telemetry::ListenerCounters;
 
-use super::{DRAIN_IDLE_MS, FLOWS_MAX, PortIndex, Upstream, upstream};
+use super::{DRAIN_IDLE_MS, FLOWS_MAX, PortIndex, Upstream, quic::Connection, upstream};
 use crate::{
     layer4::Open,
     member::Member,
@@ -48,6 +48,8 @@ struct Served {
 pub(super) struct Forwarding {
     pub(super) upstream: Upstream,
     pub(super) work: Work,
+    /// What is known of its connection, where it is one of QUIC.
+    quic: Option<Box<Connection>>,
     /// Where its client came in.
     pub(super) port: PortIndex,
     _open: Open,
@@ -108,6 +110,12 @@ impl Flows {
             }
         }
         tried
+    }
+
+    /// Whether a member, by its place in the present plan, still serves what it has.
+    pub(super) fn keeps(&self, index: usize, now: u64) -> bool {
+        let mut those = self.members.iter().filter(|served| served.index.map(usize::from) == Some(index));
+        !those.any(|served| served.is_over(self.rules, now))
     }
 
     /// New flows do not go to this member for some time, if there are others.
@@ -207,11 +215,7 @@ impl Flows {
         for (slot, served) in
             self.members.iter().enumerate().filter(|(_, served)| served.draining.is_draining())
         {
-            let is_over = match served.draining.fate(self.rules) {
-                Fate::Ends => true,
-                Fate::EndsBy { deadline_ms } => deadline_ms <= now,
-                Fate::Stays => false,
-            };
+            let is_over = served.is_over(self.rules, now);
             while left > 0 && is_over && self.table.poll_member(MemberSlot(slot as u16)).is_some() {
                 left -= 1;
             }
@@ -224,6 +228,15 @@ impl Served {
     fn new(member: Rc<Member>, service: &Service) -> Self {
         Self { index: place_in(service, &member), member, draining: Draining::default(), rests_until: 0 }
     }
+
+    /// Whether its flows end.
+    fn is_over(&self, rules: DrainRules, now: u64) -> bool {
+        match self.draining.fate(rules) {
+            Fate::Ends => true,
+            Fate::EndsBy { deadline_ms } => deadline_ms <= now,
+            Fate::Stays => false,
+        }
+    }
 }
 
 impl Forwarding {
@@ -235,7 +248,30 @@ impl Forwarding {
         service: &Service,
     ) -> Self {
         let open = Open::new(service.counters.clone());
-        Self { upstream, work, port, _open: open, _count: FlowCount::new(worker) }
+        let quic = work.target().shared.cids.is_some().then(|| Box::new(Connection::new()));
+        Self { upstream, work, quic, port, _open: open, _count: FlowCount::new(worker) }
+    }
+
+    /// Takes in what these datagrams of its client say of their connection.
+    #[inline]
+    pub(super) fn look_at_client(&mut self, batch: &Batch, places: Range<usize>, now: u64) {
+        if let Some(quic) = &mut self.quic
+            && let Some(cids) = &self.work.target().shared.cids
+        {
+            let member = self.work.member().plan.id;
+            places.for_each(|place| quic.handle_packet(cids, now, batch.datagram(place), member));
+        }
+    }
+
+    /// Takes in what these datagrams of its member say of their connection.
+    #[inline]
+    pub(super) fn look_at_member(&mut self, batch: &Batch, places: Range<usize>, now: u64) {
+        if let Some(quic) = &mut self.quic
+            && let Some(cids) = &self.work.target().shared.cids
+        {
+            let member = self.work.member().plan.id;
+            places.for_each(|place| quic.handle_answer(cids, now, batch.datagram(place), member));
+        }
     }
 
     /// Sends a client's datagrams on. When the member refuses, `places` holds what was not sent.
