@@ -28,6 +28,24 @@ def test_a_tcp_pool_takes_both_address_families(elb, stage):
     assert elb.create("Pool", loadbalancer_id=stage.load_balancer()["id"], protocol="TCP", lb_algorithm="SOURCE_IP").ip_version == "dualstack"
 
 
+@pytest.mark.covers("CreatePool", "UpdatePool", "ListPools")
+def test_a_quic_pool_places_by_connection_id(elb, stage):
+    lb = stage.load_balancer()
+    sticky = {"type": "SOURCE_IP"}
+    wanted = {"loadbalancer_id": lb["id"], "protocol": "QUIC", "lb_algorithm": "QUIC_CID"}
+    refused_with(400, "ELB.8902", elb.create, "Pool", **wanted)
+    made = elb.create("Pool", **wanted, session_persistence=sticky)
+    strategy = made.quic_cid_hash_strategy
+    assert (made.ip_version, strategy.len, strategy.offset) == ("dualstack", 3, 1)
+    strategy = elb.update("Pool", made.id, quic_cid_hash_strategy={"len": 8, "offset": 0}).quic_cid_hash_strategy
+    assert (strategy.len, strategy.offset) == (8, 0)
+    assert [pool.id for pool in elb.list("ListPools", loadbalancer_id=[lb["id"]], quic_cid_len=8).pools] == [made.id]
+    listener = elb.create("Listener", loadbalancer_id=lb["id"], protocol="UDP", protocol_port=443, default_pool_id=made.id)
+    assert listener.default_pool_id == made.id
+    assert elb.create("HealthMonitor", pool_id=made.id, type="UDP_CONNECT", delay=5, timeout=3, max_retries=3).type == "UDP_CONNECT"
+    refused_with(400, "ELB.8902", elb.create, "Pool", **{**wanted, "protocol": "UDP"}, session_persistence=sticky)
+
+
 @pytest.mark.covers("CreatePool")
 def test_listener_id_makes_it_the_default_pool_once(elb, stage):
     lb = stage.load_balancer()

@@ -67,13 +67,24 @@ def test_a_client_address_reaches_one_server(member, stage, pool):
     assert len(set.union(*of_sources)) > 1
 
 
-def test_a_removed_server_is_asked_no_more_also_by_those_who_had_it(member, stage):
+def test_without_a_delay_a_removed_server_is_asked_no_more_also_by_those_who_had_it(member, stage):
     servers = [member(name, kind=DnsMember) for name in "ab"]
-    front = stage.front(servers, protocol="UDP")
+    front = stage.front(servers, protocol="UDP", pool={"connection_drain": {"enable": False}})
     clients = [client() for _ in range(6)]
     assert {lookup(front.where, sock=one) for one in clients} == {"a", "b"}
     front.remove(servers[0])
     assert [lookup(front.where, sock=one) for one in clients] == ["b"] * 6
+
+
+def test_a_removed_server_keeps_its_flows_for_the_delay_and_gets_no_new_ones(member, stage):
+    servers = [member(name, kind=DnsMember) for name in "ab"]
+    front = stage.front(servers, protocol="UDP", pool={"connection_drain": {"enable": True, "timeout": 10}})
+    clients = [client() for _ in range(6)]
+    first = [lookup(front.where, sock=one) for one in clients]
+    front.remove(servers[0])
+    assert [lookup(front.where, sock=one) for one in clients] == first
+    assert set(names(front, 6)) == {"b"}
+    eventually(lambda: {served(front, sock=one) for one in clients} == {"b"}, within=20, what="the delay is over")
 
 
 def test_a_server_that_refuses_is_passed_over_before_any_health_check(member, stage):

@@ -9,9 +9,6 @@ pub(crate) const CLOSED: &[&str] = &[
     "listener.bandwidth",
     "loadbalancer.bandwidth",
     "pool.protocol=TLS",
-    "pool.protocol=QUIC",
-    "pool.lb_algorithm=QUIC_CID",
-    "pool.quic_cid_hash_strategy",
     "member-health-checks",
 ];
 
