@@ -85,3 +85,25 @@ impl From<DataPlaneSnapshot> for Snapshot {
         snapshot
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Revision,
+        snapshot::relations::tests::{ids, member},
+    };
+
+    #[test]
+    fn the_written_form_comes_back_whole() {
+        let mut snapshot = Snapshot { revision: Revision(7), ..Default::default() };
+        snapshot.put(member(1, 2).into());
+        let text = serde_json::to_string(&DataPlaneSnapshot::from(&snapshot)).unwrap();
+        let back: Snapshot = serde_json::from_str::<DataPlaneSnapshot>(&text).unwrap().into();
+        assert!(
+            back.revision == snapshot.revision
+                && back.objects().eq(snapshot.objects())
+                && ids(&back, 2) == [1]
+        );
+    }
+}
