@@ -1,9 +1,12 @@
-"""Two hundred random edits while requests keep coming: not one fails."""
+"""Random edits while requests and datagrams keep coming: not one fails, and no flow moves."""
 
 import random
+import threading
 
+import dns.exception
 import pytest
 
+from harness.dns import DnsMember, client, lookup
 from harness.http_member import HttpMember
 from harness.load import Load
 from harness.stage import Stage
@@ -116,3 +119,78 @@ def test_random_edits_under_load_fail_no_request(fulcrum, member, seed):
     finally:
         stage.close()
     assert all(server.malformed == [] for server in servers if isinstance(server, HttpMember))
+
+
+class Flows:
+    """Clients of a UDP listener who ask their server again and again; each must have every answer, and from the same server."""
+
+    def __init__(self, where, count):
+        self.where, self.failures, self.done = where, [], 0
+        self._clients = [client() for _ in range(count)]
+        self.homes = [lookup(where, sock=one) for one in self._clients]
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self):
+        while not self._stop.is_set():
+            for one, home in zip(self._clients, self.homes):
+                try:
+                    found = lookup(self.where, sock=one)
+                except dns.exception.Timeout as problem:
+                    found = problem
+                if found != home:
+                    self.failures.append((home, found))
+                self.done += 1
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join(20)
+
+
+@pytest.mark.parametrize("seed", [21, 22])
+def test_random_edits_move_no_flow_and_lose_no_datagram(fulcrum, member, seed):
+    stage, rng = Stage(fulcrum), random.Random(seed)
+    servers = [member(f"ns{number}", kind=DnsMember) for number in range(5)]
+    steady, spare, extra, others = servers[:2], servers[2:], [], []
+    try:
+        front = stage.front(steady, protocol="UDP")
+
+        def add():
+            if spare:
+                extra.append(spare.pop())
+                front.add(extra[-1], weight=rng.randint(1, 100))
+
+        def remove():
+            if extra:
+                spare.append(extra.pop(rng.randrange(len(extra))))
+                front.remove(spare[-1])
+
+        def drop_front():
+            if others:
+                stage.api.delete(f"listeners/{others.pop().listener['id']}/force")
+
+        def toggle_monitor():
+            if front.monitor:
+                stage.api.delete(f"healthmonitors/{front.monitor['id']}")
+            front.monitor = None if front.monitor else stage.monitor(front.pool["id"], type="UDP_CONNECT")
+        edits = [
+            add, remove, drop_front, toggle_monitor,
+            lambda: others.append(stage.front(protocol="UDP", load_balancer=front.load_balancer)),
+            lambda: front.weigh(rng.choice(steady + extra), rng.choice([0, 1, 100])),
+            lambda: front.edit_pool(lb_algorithm=rng.choice(["ROUND_ROBIN", "LEAST_CONNECTIONS", "SOURCE_IP"])),
+            lambda: front.edit_pool(session_persistence=rng.choice([None, {"type": "SOURCE_IP"}])),
+            lambda: front.edit(keepalive_timeout=rng.randint(60, 4000)),
+        ]
+        with Flows(front.where, 12) as flows:
+            assert set(flows.homes) == {server.name for server in steady}
+            for number in range(EDITS // 2):
+                rng.choice(edits)()
+                assert not flows.failures, f"seed {seed}, edit {number}: {flows.failures[:3]}"
+        assert flows.failures == [], f"seed {seed}"
+        assert flows.done > EDITS, "there was load"
+    finally:
+        stage.close()
