@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 from harness.api import Api
+from harness.dns import DnsMember, client, lookup
 from harness.fulcrum import binary, run
 from harness.load import Calls, Flows, Load, SecureLoad
 from harness.members import EchoMember
@@ -100,6 +101,20 @@ def test_connections_that_wait_to_be_accepted_are_served(start, member):
             eventually(lambda: load.done > done + 200, within=30, what="new connections are served")
             assert load.failures == [], load.failures[:3]
     assert load.failures == []
+
+
+def test_flows_of_udp_stay_with_their_servers(start, member):
+    process = start(config={"upgrade": {"drain_s": 600}})
+    front = Stage(process).front([member(name, kind=DnsMember) for name in "abc"], protocol="UDP")
+    clients = [client() for _ in range(12)]
+    asked = {one: lookup(front.where, sock=one) for one in clients}
+    assert set(asked.values()) == {"a", "b", "c"}
+    for _ in range(2):
+        process.upgrade()
+        assert lookup(front.where) in "abc", "new ones are served"
+        # In another order: whoever began anew would get another one by turns.
+        assert {one: lookup(front.where, sock=one) for one in reversed(clients)} == asked
+    assert all(former.poll() is None for former in process.former[:1]), "the first process has the flows"
 
 
 def script(place, text):

@@ -33,20 +33,28 @@ pub struct ListeningSocket {
     pub address: SocketAddr,
     /// The socket, non-blocking.
     pub descriptor: OwnedFd,
+    /// For datagrams: the ways to processes that had the socket before, and may have flows on it; the last one first.
+    pub links: Vec<OwnedFd>,
+}
+
+/// A socket for a worker; see [`ListeningSocket`].
+pub(crate) struct Opened {
+    pub(crate) socket: OwnedFd,
+    pub(crate) links: Vec<OwnedFd>,
 }
 
 /// An inheritance, until nothing of it is wanted any more.
 #[derive(Default)]
 pub(crate) struct Heirlooms {
-    sockets: BTreeMap<(Transport, SocketAddr), Vec<OwnedFd>>,
+    sockets: BTreeMap<(Transport, SocketAddr), Vec<Opened>>,
     pub(crate) health: Arc<Verdicts>,
 }
 
 impl From<Inheritance> for Heirlooms {
     fn from(inheritance: Inheritance) -> Self {
         let mut sockets: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for ListeningSocket { transport, address, descriptor } in inheritance.sockets {
-            sockets.entry((transport, address)).or_default().push(descriptor);
+        for ListeningSocket { transport, address, descriptor, links } in inheritance.sockets {
+            sockets.entry((transport, address)).or_default().push(Opened { socket: descriptor, links });
         }
         Self { sockets, health: Arc::new(inheritance.health) }
     }
@@ -59,8 +67,8 @@ impl Heirlooms {
         transport: Transport,
         address: SocketAddr,
         workers: usize,
-    ) -> Result<Vec<Vec<OwnedFd>>, CannotListen> {
-        let mut sockets: Vec<Vec<OwnedFd>> = (0..workers).map(|_| Vec::new()).collect();
+    ) -> Result<Vec<Vec<Opened>>, CannotListen> {
+        let mut sockets: Vec<Vec<Opened>> = (0..workers).map(|_| Vec::new()).collect();
         let inherited = self.sockets.remove(&(transport, address)).unwrap_or_default();
         let inherits = !inherited.is_empty();
         for (at, socket) in inherited.into_iter().enumerate() {
@@ -72,7 +80,7 @@ impl Heirlooms {
                 Transport::Udp => bind_datagrams(address).map(OwnedFd::from),
             };
             match bound {
-                Ok(socket) => without.push(socket),
+                Ok(socket) => without.push(Opened { socket, links: Vec::new() }),
                 Err(error) if inherits => {
                     tracing::warn!(%error, "a worker has no share in a listener; the others serve it");
                 }
@@ -108,6 +116,7 @@ mod tests {
                 transport: Transport::Tcp,
                 address,
                 descriptor: socket.into(),
+                links: Vec::new(),
             };
             let sockets = all.map(handed).collect();
             let mut heirlooms = Heirlooms::from(Inheritance { sockets, ..Inheritance::default() });

@@ -18,6 +18,8 @@
 //!
 //! **Members that leave**: see [`balance::drain`]. Health is looked at ten times a second.
 //!
+//! **After an upgrade** flows of the former process go on there ([`link`]).
+//!
 //! When a worker drains, flows go on until they are idle for [`DRAIN_IDLE_MS`], and none begins.
 //!
 //! QUIC in a pool for it is placed by connection id: see [`quic`].
@@ -25,6 +27,8 @@
 //! Source: behaviour/features.md sections 2, 3 and 7.
 
 mod flows;
+mod former;
+mod link;
 pub(crate) mod quic;
 mod upstream;
 
@@ -44,7 +48,10 @@ use rustix::event::epoll;
 use telemetry::Attempt;
 use tokio::task::JoinHandle;
 
-use self::flows::{Flows, Forwarding, Refusal};
+use self::{
+    flows::{Flows, Forwarding, Refusal},
+    former::Former,
+};
 use crate::{
     clock,
     service::{Service, Slot},
@@ -93,6 +100,10 @@ struct Port {
 struct OpenPort {
     socket: Rc<Watched>,
     task: JoinHandle<()>,
+    /// The processes that had the socket before.
+    formers: Vec<Former>,
+    /// The way to the process that it was lent to.
+    lent: Option<Rc<Watched>>,
 }
 
 /// The number of a port in its forwarder.
@@ -113,7 +124,12 @@ impl Forwarder {
     }
 
     /// Starts forwarding what comes to a socket. Must be called inside the worker's runtime.
-    pub(crate) fn open(self: &Rc<Self>, address: SocketAddr, socket: OwnedFd) -> io::Result<()> {
+    pub(crate) fn open(
+        self: &Rc<Self>,
+        address: SocketAddr,
+        socket: OwnedFd,
+        links: Vec<OwnedFd>,
+    ) -> io::Result<()> {
         let socket = Rc::new(Watched::new(socket)?);
         let mut ports = self.ports.borrow_mut();
         let known = ports.iter().position(|port| port.address == address && port.open.is_none());
@@ -125,7 +141,8 @@ impl Forwarder {
         let task = tokio::task::spawn_local(async move {
             poll_fn(|cx| forwarder.poll_port(&watched, address, index as PortIndex, cx)).await
         });
-        ports[index].open = Some(OpenPort { socket, task });
+        let formers = self.formers(links, address, index as PortIndex)?;
+        ports[index].open = Some(OpenPort { socket, task, formers, lent: None });
         self.worker.sockets.set(self.worker.sockets.get() + 1);
         Ok(())
     }
@@ -136,13 +153,6 @@ impl Forwarder {
         ports.iter_mut().filter(|port| port.address == address).for_each(|port| self.shut(port));
         self.flows.borrow_mut().doom_those_at(address);
         self.wake();
-    }
-
-    /// Other descriptors of its sockets.
-    pub(crate) fn lend(&self) -> io::Result<Vec<(SocketAddr, OwnedFd)>> {
-        let ports = self.ports.borrow();
-        let open = ports.iter().filter_map(|port| Some((port.address, port.open.as_ref()?)));
-        open.map(|(address, open)| Ok((address, open.socket.get().try_clone()?))).collect()
     }
 
     /// Goes on after [`Worker::is_held`] has ended.
@@ -168,15 +178,6 @@ impl Forwarder {
         self.wake();
     }
 
-    /// As [`Forwarder::drain`], when another process takes what comes to the sockets: what clients say goes there, and answers of members
-    /// that are under way still go out.
-    pub(crate) fn leave(&self) {
-        for open in self.ports.borrow().iter().filter_map(|port| port.open.as_ref()) {
-            open.task.abort();
-        }
-        self.drain();
-    }
-
     /// No new flows from now on; when the last one has ended, the sockets are closed.
     pub(crate) fn drain(&self) {
         let mut flows = self.flows.borrow_mut();
@@ -187,10 +188,14 @@ impl Forwarder {
     }
 
     fn shut(&self, port: &mut Port) {
-        if let Some(OpenPort { socket, task }) = port.open.take() {
+        if let Some(OpenPort { socket, task, formers, lent }) = port.open.take() {
             // The task holds the socket until the runtime has ended it. A datagram of this turn is lost, as on any way.
             task.abort();
-            drop(socket);
+            drop((socket, formers));
+            // Whoever asks there sees the end at once, although a task has it, too.
+            if let Some(lent) = lent {
+                let _ended = rustix::net::shutdown(lent.get(), rustix::net::Shutdown::Both);
+            }
             self.worker.sockets.set(self.worker.sockets.get() - 1);
         }
     }
@@ -286,6 +291,23 @@ impl Forwarder {
         if self.slot.is_retired() || self.worker.is_draining() {
             return;
         }
+        if self.ask_formers(batch, &mut places, key.client(), port, None) {
+            return;
+        }
+        self.begin_here(flows, batch, places, key, port, now);
+    }
+
+    /// As [`Forwarder::begin`], when no other process has the flow.
+    fn begin_here(
+        self: &Rc<Self>,
+        flows: &mut Flows,
+        batch: &mut Batch,
+        mut places: Range<usize>,
+        key: FlowKey,
+        port: PortIndex,
+        now: u64,
+    ) {
+        let service = flows.service.clone();
         for _ in 0..ATTEMPTS_MAX {
             let first = batch.datagram(places.start);
             let Some(forwarding) = self.reach(flows, &service, &key, first, port, now) else { break };

@@ -8,7 +8,6 @@ use std::{
     collections::{BTreeMap, HashMap},
     io,
     net::SocketAddr,
-    os::fd::OwnedFd,
     rc::Rc,
     sync::Arc,
     thread,
@@ -29,7 +28,7 @@ use crate::{
     clock,
     config::Config,
     drain::{Drains, Here},
-    handover::ListeningSocket,
+    handover::{ListeningSocket, Opened},
     http::HttpScratch,
     http3,
     limits::{Limits, PolicyLimit},
@@ -108,7 +107,7 @@ pub(crate) enum Change {
         /// The terms of its TLS, if it has TLS whose terms can be carried out.
         tls: Option<Arc<Terms>>,
         /// Sockets to accept from, in addition to those that stay.
-        opened: Vec<(SocketAddr, OwnedFd)>,
+        opened: Vec<(SocketAddr, Opened)>,
         /// The same of QUIC.
         opened_quic: Vec<Arc<http3::Sockets>>,
         /// Addresses to stop accepting from.
@@ -265,7 +264,7 @@ impl Worker {
         targets: Vec<Arc<SharedTarget>>,
         limiters: &BTreeMap<PolicyId, Arc<PolicyLimit>>,
         tls: Option<Arc<Terms>>,
-        opened: Vec<(SocketAddr, OwnedFd)>,
+        opened: Vec<(SocketAddr, Opened)>,
         closed: &[SocketAddr],
     ) {
         let id = plan.id;
@@ -299,10 +298,11 @@ impl Worker {
             closed.iter().for_each(|address| forwarder.close(*address));
             forwarder.follow();
         }
-        for (address, socket) in opened {
+        for (address, Opened { socket, links }) in opened {
             if let ServicePlan::Udp = listening.slot.service().plan.service {
                 let made = || Forwarder::new(self.clone(), listening.slot.clone());
-                if let Err(error) = listening.forwarder.get_or_insert_with(made).open(address, socket) {
+                if let Err(error) = listening.forwarder.get_or_insert_with(made).open(address, socket, links)
+                {
                     tracing::error!(%address, %error, "cannot forward from a socket that is bound");
                 }
                 continue;
@@ -426,12 +426,11 @@ impl Worker {
         for listening in self.slots.borrow().values() {
             for acceptor in &listening.acceptors {
                 let (address, descriptor) = (acceptor.address(), acceptor.lend()?);
-                lent.push(ListeningSocket { transport: Transport::Tcp, address, descriptor });
+                let links = Vec::new();
+                lent.push(ListeningSocket { transport: Transport::Tcp, address, descriptor, links });
             }
             if let Some(forwarder) = &listening.forwarder {
-                for (address, descriptor) in forwarder.lend()? {
-                    lent.push(ListeningSocket { transport: Transport::Udp, address, descriptor });
-                }
+                forwarder.lend(&mut lent)?;
             }
         }
         Ok(lent)

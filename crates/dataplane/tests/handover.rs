@@ -5,7 +5,7 @@ mod rig;
 
 use std::{
     io::{Read, Write},
-    net::TcpStream,
+    net::{SocketAddr, TcpStream, UdpSocket},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -128,6 +128,74 @@ fn what_is_open_ends_where_it_began() {
     assert!(!left.is_finished(), "it waits for the flow");
     drop(flow);
     left.join().unwrap();
+}
+
+/// A member that answers each datagram with the port that it came from.
+fn mirror() -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    thread::spawn(move || {
+        let mut bytes = [0; 100];
+        while let Ok((_, from)) = socket.recv_from(&mut bytes) {
+            let _ = socket.send_to(from.port().to_string().as_bytes(), from);
+        }
+    });
+    address
+}
+
+/// The port from which a client's datagrams reach the member: that of its flow.
+fn flow_of(client: &UdpSocket) -> String {
+    let mut bytes = [0; 100];
+    // A datagram may be lost, but not again and again.
+    for _ in 0..20 {
+        client.send(b"which?").unwrap();
+        if let Ok(length) = client.recv(&mut bytes) {
+            return String::from_utf8(bytes[..length].to_vec()).unwrap();
+        }
+    }
+    panic!("no answer");
+}
+
+fn udp_client(address: SocketAddr) -> UdpSocket {
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    client.connect(address).unwrap();
+    client
+}
+
+#[test]
+fn flows_of_udp_go_on_where_they_began_until_they_end() {
+    let address = free_address();
+    let mut listener = tcp(address, &[mirror()]);
+    listener.service = plan::ServicePlan::Udp;
+    listener.idle_timeout = Duration::from_secs(2);
+    let mut target = plan::TargetPlan::clone(listener.default_target.as_ref().unwrap());
+    target.protocol = model::PoolProtocol::Udp;
+    listener.default_target = Some(Arc::new(target));
+    let serving = Rig::serving(again(&listener));
+    let old: Vec<_> = (0..8).map(|_| udp_client(address)).collect();
+    let flows: Vec<_> = old.iter().map(flow_of).collect();
+
+    let next = successor(&serving, 2, &[&listener]);
+    accept(&next);
+    let left = thread::spawn(move || leave(&serving));
+    let newer: Vec<_> = (0..8).map(|_| udp_client(address)).collect();
+    let newer_flows: Vec<_> = newer.iter().map(flow_of).collect();
+    let last = successor(&next, 2, &[&listener]);
+    accept(&last);
+    let left_too = thread::spawn(move || leave(&next));
+    let newest = udp_client(address);
+    let newest_flow = flow_of(&newest);
+    for _ in 0..3 {
+        assert_eq!(old.iter().map(flow_of).collect::<Vec<_>>(), flows, "of the first process");
+        assert_eq!(newer.iter().map(flow_of).collect::<Vec<_>>(), newer_flows, "of the second");
+        assert_eq!(flow_of(&newest), newest_flow, "of the last");
+    }
+    assert!(!left.is_finished() && !left_too.is_finished(), "they wait for their flows");
+    left.join().unwrap();
+    left_too.join().unwrap();
+    let again: Vec<_> = old.iter().map(flow_of).collect();
+    assert!(flows.iter().all(|flow| !again.contains(flow)), "they begin anew after their end");
 }
 
 #[test]

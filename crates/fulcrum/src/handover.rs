@@ -81,4 +81,6 @@ pub(crate) enum Label {
     Tcp(SocketAddr),
     /// Where datagrams of clients arrive.
     Udp(SocketAddr),
+    /// The way to flows that a process has on the socket before this.
+    Flows,
 }

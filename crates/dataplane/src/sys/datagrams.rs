@@ -136,6 +136,12 @@ impl Batch {
         unsafe { &(&(*self.storage.as_ptr()).bytes)[from..from + length] }
     }
 
+    /// Leaves only the beginning of the datagram in a place.
+    pub(crate) fn cut(&mut self, place: usize, length: usize) {
+        let short = u16::try_from(length).unwrap_or(u16::MAX);
+        self.lengths[place] = self.lengths[place].min(short);
+    }
+
     /// Where the datagram in a place came from, or goes to; none: it has no address of IP.
     pub(crate) fn peer(&self, place: usize) -> Option<SocketAddr> {
         // SAFETY: the storage lives as long as this value. Of the union's fields the one is read that the family, with which both begin,

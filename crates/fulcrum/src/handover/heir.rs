@@ -4,6 +4,7 @@ use std::{
     env,
     fs::File,
     io,
+    net::SocketAddr,
     os::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixStream,
@@ -139,11 +140,20 @@ impl Inherited {
             Label::Control => self.control = Some(descriptor),
             Label::Sample(address) => self.samples.push((address, descriptor)),
             Label::Tcp(address) => {
-                self.listening.push(ListeningSocket { transport: Transport::Tcp, address, descriptor });
+                self.listening.push(listening(Transport::Tcp, address, descriptor));
             }
             Label::Udp(address) => {
-                self.listening.push(ListeningSocket { transport: Transport::Udp, address, descriptor });
+                self.listening.push(listening(Transport::Udp, address, descriptor));
+            }
+            Label::Flows => {
+                if let Some(socket) = self.listening.last_mut() {
+                    socket.links.push(descriptor);
+                }
             }
         }
     }
+}
+
+fn listening(transport: Transport, address: SocketAddr, descriptor: OwnedFd) -> ListeningSocket {
+    ListeningSocket { transport, address, descriptor, links: Vec::new() }
 }

@@ -2,6 +2,7 @@
 
 use std::{os::fd::OwnedFd, path::Path, time::Duration};
 
+use dataplane::ListeningSocket;
 use model::Transport;
 
 use super::{Process, control_plane::ControlPlane};
@@ -66,10 +67,14 @@ impl Process {
         let traffic = &self.site.traffic;
         let mut sockets = self.own_sockets().map_err(CannotHandOver::NoSockets)?;
         let listening = traffic.dataplane.lend().await.map_err(CannotHandOver::NoSockets)?;
-        sockets.extend(listening.into_iter().map(|socket| match socket.transport {
-            Transport::Tcp => (Label::Tcp(socket.address), socket.descriptor),
-            Transport::Udp => (Label::Udp(socket.address), socket.descriptor),
-        }));
+        for ListeningSocket { transport, address, descriptor, links } in listening {
+            let label = match transport {
+                Transport::Tcp => Label::Tcp(address),
+                Transport::Udp => Label::Udp(address),
+            };
+            sockets.push((label, descriptor));
+            sockets.extend(links.into_iter().map(|link| (Label::Flows, link)));
+        }
         let health = traffic.facts.borrow().health.clone().into_iter().collect();
         candidate.prepare(Bequest { sockets, health, api_open }).await?;
         traffic.dataplane.hold().await;
