@@ -20,7 +20,7 @@ use rustix::{
 use tokio::{net::TcpStream, task::JoinHandle};
 
 use crate::{
-    http, http2,
+    http, http2, introduced,
     layer4::{self, Open},
     service::Slot,
     sys::watched::Watched,
@@ -181,6 +181,30 @@ async fn rest(worker: &Worker) {
 
 fn begin(door: &Rc<Door>, stream: TcpStream, peer: SocketAddr) {
     let service = door.slot.service();
+    match &service.plan.proxy_accept {
+        Some(accept) if accept.trusts(peer.ip()) => {
+            drop(tokio::task::spawn_local(begin_introduced(door.clone(), stream, peer)));
+        }
+        _ => admit(door, stream, peer),
+    }
+}
+
+/// Begins a connection whose header says whom it is made for.
+async fn begin_introduced(door: Rc<Door>, stream: TcpStream, sender: SocketAddr) {
+    let seat = Seat::take(&door.worker.table, door.slot.group());
+    match introduced::client_of(&stream, sender, &seat).await {
+        Ok(client) => admit(&door, stream, client),
+        Err(error) => {
+            tracing::debug!(%sender, %error, "a connection is closed");
+            door.slot.service().counters.not_introduced.inc();
+            crate::io::reset_on_close(&stream);
+        }
+    }
+}
+
+/// Begins a connection of a client, if it may.
+fn admit(door: &Rc<Door>, stream: TcpStream, peer: SocketAddr) {
+    let service = door.slot.service();
     if let Some(acl) = &service.plan.acl
         && !acl.admits(peer.ip())
     {
@@ -188,24 +212,25 @@ fn begin(door: &Rc<Door>, stream: TcpStream, peer: SocketAddr) {
         service.counters.denied.inc();
         return crate::io::reset_on_close(&stream);
     }
-    service.counters.connections.inc();
+    let Some(open) = Open::admit(&service) else {
+        return crate::io::reset_on_close(&stream);
+    };
     match &service.plan.service {
         ServicePlan::Http(_) if service.plan.tls.is_some() => {
-            drop(tokio::task::spawn_local(http::serve_secured(door.clone(), stream, peer)));
+            drop(tokio::task::spawn_local(http::serve_secured(door.clone(), stream, peer, open)));
         }
         // Over TLS this is agreed on; in clear it is only for plans made by hand.
         ServicePlan::Http(http) if http.http2 => {
             let seat = Seat::take(&door.worker.table, door.slot.group());
-            let open = Open::new(service.counters.clone());
             drop(tokio::task::spawn_local(http2::serve(door.clone(), stream.into(), peer, seat, open)));
         }
         ServicePlan::Http(_) => {
-            drop(tokio::task::spawn_local(http::serve(door.clone(), stream.into(), peer)))
+            drop(tokio::task::spawn_local(http::serve(door.clone(), stream.into(), peer, open)))
         }
         ServicePlan::Tls => {
-            drop(tokio::task::spawn_local(layer4::serve_secured(door.clone(), stream, peer)));
+            drop(tokio::task::spawn_local(layer4::serve_secured(door.clone(), stream, peer, open)));
         }
-        ServicePlan::Tcp => drop(tokio::task::spawn_local(layer4::serve(door.clone(), stream, peer))),
+        ServicePlan::Tcp => drop(tokio::task::spawn_local(layer4::serve(door.clone(), stream, peer, open))),
         // Connections do not come to sockets of datagrams.
         ServicePlan::Udp | ServicePlan::Quic(_) => {}
     }

@@ -8,10 +8,7 @@ use plan::{ListenerPlan, TargetPlan};
 
 /// The first thing that is needed and not there, in words for the listener's owner.
 pub(crate) fn missing(plan: &ListenerPlan) -> Option<String> {
-    let what =
-        plan.proxy_accept.is_some().then_some("PROXY headers of clients").or_else(|| {
-            plan.default_target.iter().chain(&plan.targets).find_map(|target| missing_of(target))
-        });
+    let what = plan.default_target.iter().chain(&plan.targets).find_map(|target| missing_of(target));
     what.map(|what| {
         format!("{what} are not carried out by this version; delete the listener, or update the node")
     })
@@ -31,7 +28,7 @@ fn missing_of(target: &TargetPlan) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use model::{ListenerId, PoolId, ProxyAccept, TargetId};
+    use model::{ListenerId, PoolId, TargetId};
     use plan::{HttpPlan, ServicePlan};
     use uuid::Uuid;
 
@@ -53,10 +50,6 @@ mod tests {
             (of(ServicePlan::Quic(HttpPlan::by_hand())), None),
             (to(target(PoolProtocol::Quic)), None),
             (to(target(PoolProtocol::Tls)), Some("TLS pools")),
-            (
-                ListenerPlan { proxy_accept: Some(ProxyAccept::default()), ..of(http()) },
-                Some("PROXY headers of clients"),
-            ),
         ] {
             let missing = missing(&plan);
             assert_eq!(missing.is_some(), expect.is_some(), "{missing:?}");

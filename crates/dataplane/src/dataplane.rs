@@ -20,7 +20,7 @@ use crate::{
     carried_out, clock,
     handover::{Heirlooms, Inheritance, ListeningSocket},
     http3,
-    limits::{Limits, PolicyLimit},
+    limits::{AllCaps, Bounds, Limits, PolicyLimit},
     ocsp, probe,
     target::{Reports, SharedTarget},
     tls::{ShownCertificates, Terms},
@@ -57,6 +57,7 @@ struct State {
     plan: Option<Arc<Plan>>,
     listeners: BTreeMap<ListenerId, InForce>,
     heirlooms: Heirlooms,
+    caps: AllCaps,
     /// Sockets of QUIC, also those that serve the last clients of a listener that is gone.
     quic: BTreeMap<SocketAddr, Weak<http3::Sockets>>,
     /// Whether the sockets were lent to a process that takes over: none is bound beside them.
@@ -382,6 +383,7 @@ impl Dataplane {
                 Some((policy.id, former.cloned().or_else(|| PolicyLimit::new(policy).map(Arc::new))?))
             })
             .collect();
+        let caps = state.caps.of(&plan, self.0.config.workers as u16);
         for (worker, changes) in for_workers.iter_mut().enumerate().rev() {
             let opened = opened
                 .iter_mut()
@@ -395,9 +397,10 @@ impl Dataplane {
                 })
                 .collect();
             let targets = targets.values().cloned().collect();
-            let (plan, limiters, closed) = (plan.clone(), limiters.clone(), closed.clone());
+            let (plan, closed) = (plan.clone(), closed.clone());
+            let bounds = Bounds { policies: limiters.clone(), caps: caps.clone() };
             let (tls, opened_quic) = (tls.terms.clone(), opened_quic.clone());
-            changes.push(Change::Listener { plan, targets, limiters, tls, opened, opened_quic, closed });
+            changes.push(Change::Listener { plan, targets, bounds, tls, opened, opened_quic, closed });
         }
         state.listeners.insert(plan.id, InForce { bound, targets, limiters, tls, plan_fault, bind_fault });
     }

@@ -46,7 +46,7 @@ pub(crate) use {
     sticky::Sticky,
 };
 
-use crate::{acceptor::Door, stream::Stream};
+use crate::{acceptor::Door, layer4::Open, stream::Stream};
 
 /// What a worker's HTTP needs once, and never while it waits.
 pub(crate) struct HttpScratch {
@@ -101,8 +101,13 @@ const DROPPED_WHEN_ANNOUNCED: &[&[u8]] = &[b"alt-svc"];
 const BODY_BYTES_MAX: u64 = 10 << 30;
 
 /// Serves one connection to its end.
-pub(crate) fn serve(door: Rc<Door>, client: Stream, peer: SocketAddr) -> impl Future<Output = ()> {
-    connection::Life::Ordinary(connection::Connection::new(door, client, peer))
+pub(crate) fn serve(
+    door: Rc<Door>,
+    client: Stream,
+    peer: SocketAddr,
+    open: Open,
+) -> impl Future<Output = ()> {
+    connection::Life::Ordinary(connection::Connection::new(door, client, peer, open))
 }
 
 /// Serves one stream of an HTTP/2 or HTTP/3 connection, which is one request.
@@ -111,8 +116,13 @@ pub(crate) fn serve_stream(door: Rc<Door>, client: Stream, peer: SocketAddr) -> 
 }
 
 /// As [`serve`], for a connection that begins with TLS.
-pub(crate) fn serve_secured(door: Rc<Door>, client: TcpStream, peer: SocketAddr) -> impl Future<Output = ()> {
-    connection::Life::Rare(Box::pin(secured::begin(door, client, peer)))
+pub(crate) fn serve_secured(
+    door: Rc<Door>,
+    client: TcpStream,
+    peer: SocketAddr,
+    open: Open,
+) -> impl Future<Output = ()> {
+    connection::Life::Rare(Box::pin(secured::begin(door, client, peer, open)))
 }
 
 #[cfg(test)]

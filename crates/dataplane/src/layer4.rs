@@ -19,6 +19,7 @@ use wire::proxy_protocol::{
 use crate::{
     acceptor::Door,
     io,
+    limits::Counted,
     relay::{Counts, Ended, Passed, Relay, Way},
     service::Service,
     stream::Stream,
@@ -28,10 +29,14 @@ use crate::{
 };
 
 /// Serves one connection to its end.
-pub(crate) fn serve(door: Rc<Door>, client: TcpStream, peer: SocketAddr) -> impl Future<Output = ()> {
+pub(crate) fn serve(
+    door: Rc<Door>,
+    client: TcpStream,
+    peer: SocketAddr,
+    open: Open,
+) -> impl Future<Output = ()> {
     let seat = Seat::take(&door.worker.table, door.slot.group());
     let service = door.slot.service();
-    let open = Open::new(service.counters.clone());
     let up = to_member(&service, peer, door.address, None);
     let mut link = Link::begin(door, service, client.into(), peer, seat, open, up);
     poll_fn(move |cx| match &mut link {
@@ -41,10 +46,9 @@ pub(crate) fn serve(door: Rc<Door>, client: TcpStream, peer: SocketAddr) -> impl
 }
 
 /// As [`serve`], for a connection whose TLS ends here.
-pub(crate) async fn serve_secured(door: Rc<Door>, tcp: TcpStream, peer: SocketAddr) {
+pub(crate) async fn serve_secured(door: Rc<Door>, tcp: TcpStream, peer: SocketAddr, open: Open) {
     let seat = Seat::take(&door.worker.table, door.slot.group());
     let service = door.slot.service();
-    let open = Open::new(service.counters.clone());
     seat.occupy().await;
     seat.expire_after(HANDSHAKE_TIME.min(service.plan.idle_timeout));
     let Some(terms) = &service.tls else {
@@ -137,6 +141,7 @@ impl Link {
                 to_client: &listener.bytes_out,
                 from_member: &member.bytes_in,
                 to_member: &member.bytes_out,
+                caps: self.service.caps.as_ref().filter(|caps| caps.limit_bytes()),
             };
             let idle = self.service.plan.idle_timeout;
             let stopped = self.door.slot.is_over() || self.work.is_over();
@@ -260,17 +265,32 @@ fn begin(target: &Rc<Target>, client: SocketAddr, port: u16, tried: &mut Tried) 
 }
 
 /// Counts a connection as open until it is dropped.
-pub(crate) struct Open(Arc<ListenerCounters>);
+pub(crate) struct Open {
+    counters: Arc<ListenerCounters>,
+    _counted: Option<Counted>,
+}
 
 impl Open {
-    pub(crate) fn new(counters: Arc<ListenerCounters>) -> Self {
-        counters.active.rise();
-        Self(counters)
+    /// A connection, or a flow, that is new; none when the listener may take no more, which is counted.
+    pub(crate) fn admit(service: &Service) -> Option<Self> {
+        let counted = match &service.caps {
+            None => None,
+            Some(caps) => match caps.admit_connection() {
+                Some(counted) => Some(counted),
+                None => {
+                    service.counters.over_limit.inc();
+                    return None;
+                }
+            },
+        };
+        service.counters.connections.inc();
+        service.counters.active.rise();
+        Some(Self { counters: service.counters.clone(), _counted: counted })
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.active.fall();
+        self.counters.active.fall();
     }
 }

@@ -24,6 +24,7 @@ mod handover;
 mod http;
 mod http2;
 mod http3;
+mod introduced;
 mod io;
 mod layer4;
 mod limits;

@@ -1,21 +1,29 @@
-//! How many connections may be open, and how many requests policies let through, over all workers.
+//! How many connections may be open, and how many requests policies let through, over all workers; what listeners may take: `caps`.
 //!
 //! Connections of clients and of members are paired, so each costs two descriptors; listening sockets cost one. At the limit new
 //! connections wait in the kernel's queues, and work in hand goes on.
 
+mod caps;
+
 use std::{
+    collections::BTreeMap,
     hash::{BuildHasher, RandomState},
     net::IpAddr,
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Instant,
 };
 
 use balance::{Admission, RateLimiter};
-use model::policy::RateLimit;
+use model::{PolicyId, policy::RateLimit};
 use plan::PolicyPlan;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::config::DESCRIPTORS_RESERVED;
+
+pub(crate) use caps::{AllCaps, Applied, Caps, Counted, Flow};
 
 /// The limit, and what counts against it. A worker below its share looks at nothing of the others'.
 pub(crate) struct Limits {
@@ -61,6 +69,15 @@ impl Limits {
         let by_descriptors = self.descriptors.saturating_sub(sum(|used| &used.sockets)) / 2;
         sum(|used| &used.connections) < self.connections_max.unwrap_or(usize::MAX).min(by_descriptors).max(1)
     }
+}
+
+/// What bounds a listener's work, over all workers.
+#[derive(Clone)]
+pub(crate) struct Bounds {
+    /// The limits of policies that have some.
+    pub(crate) policies: BTreeMap<PolicyId, Arc<PolicyLimit>>,
+    /// What it may take at most.
+    pub(crate) caps: Vec<Applied>,
 }
 
 /// The limits of one policy, shared by all workers.

@@ -17,7 +17,15 @@ use std::{
 use telemetry::Counter;
 use tokio::net::TcpStream;
 
-use crate::{buffer::Pending, io, pipe::Pipe, stream::Stream, table::Seat, worker::Worker};
+use crate::{
+    buffer::Pending,
+    io,
+    limits::{Caps, Flow},
+    pipe::Pipe,
+    stream::Stream,
+    table::Seat,
+    worker::Worker,
+};
 
 /// What a copying read asks for; one that is filled means bulk.
 const WINDOW_BYTES: usize = 64 * 1024;
@@ -72,6 +80,8 @@ pub(crate) struct Counts<'a> {
     pub(crate) to_client: &'a Counter,
     pub(crate) from_member: &'a Counter,
     pub(crate) to_member: &'a Counter,
+    /// What bytes per second are allowed.
+    pub(crate) caps: Option<&'a Caps>,
 }
 
 impl Relay {
@@ -96,6 +106,7 @@ impl Relay {
             others_done,
             connecting,
             &mut moved.up,
+            counts.caps.map(|caps| (caps, Flow::In)),
         );
         let others_done = self.up.state == State::Done;
         let down = self.down.poll(
@@ -106,6 +117,7 @@ impl Relay {
             others_done,
             &mut false,
             &mut moved.down,
+            counts.caps.map(|caps| (caps, Flow::Out)),
         );
         if moved.down > 0 || self.down.state != State::Open {
             self.connecting = false;
@@ -160,6 +172,8 @@ pub(crate) struct Way {
     bulk: u8,
     state: State,
     turns: Turns,
+    /// Bytes that went beyond what is allowed, and count against what comes.
+    debt: u64,
 }
 
 /// How often a direction has written. A connection on which one thing is said and then closed does without TCP_NODELAY.
@@ -207,13 +221,52 @@ impl Way {
         others_done: bool,
         connecting: &mut bool,
         moved: &mut u64,
+        limited: Option<(&Caps, Flow)>,
+    ) -> Result<(), Side> {
+        let Some((caps, flow)) = limited else {
+            return self.advance(worker, cx, from, to, others_done, connecting, moved, TURN_BYTES);
+        };
+        // A read is not cut to what may pass; what was too much is paid first.
+        let given = caps.take_bytes(flow, TURN_BYTES + self.debt);
+        let paid = given.min(self.debt);
+        self.debt -= paid;
+        let turn = given - paid;
+        let result = match turn {
+            0 => Ok(()),
+            _ => self.advance(worker, cx, from, to, others_done, connecting, moved, turn),
+        };
+        if turn < TURN_BYTES && *moved >= turn {
+            worker.table.wake_with_tick(cx.waker());
+        }
+        self.debt += moved.saturating_sub(turn);
+        caps.give_back(flow, turn.saturating_sub(*moved));
+        result
+    }
+
+    /// As [`Way::poll`], until `turn` bytes have moved; with less than a whole turn, somebody else sees to it that it goes on.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the two ends and their circumstances, called from one place"
+    )]
+    fn advance(
+        &mut self,
+        worker: &Worker,
+        cx: &mut Context<'_>,
+        from: &mut Stream,
+        to: &mut Stream,
+        others_done: bool,
+        connecting: &mut bool,
+        moved: &mut u64,
+        turn: u64,
     ) -> Result<(), Side> {
         loop {
             if self.state == State::Done {
                 return Ok(());
             }
-            if *moved >= TURN_BYTES {
-                cx.waker().wake_by_ref();
+            if *moved >= turn {
+                if turn == TURN_BYTES {
+                    cx.waker().wake_by_ref();
+                }
                 return Ok(());
             }
             if !self.flush(worker, to, moved)? {

@@ -1,12 +1,11 @@
 //! A listener at work in one worker.
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
+use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use balance::{
     DrainRules, StickyKey,
     drain::{Cause, Fate, Traffic},
 };
-use model::PolicyId;
 use plan::{ListenerPlan, ServicePlan, TargetPlan};
 use telemetry::ListenerCounters;
 use wire::h1::HeaderLines;
@@ -14,7 +13,7 @@ use wire::h1::HeaderLines;
 use crate::{
     drain::{Drains, Leaving, Whose},
     http::{self, Inserted, PolicyWork},
-    limits::PolicyLimit,
+    limits::{Bounds, Caps},
     target::Target,
     tls::Terms,
 };
@@ -31,6 +30,8 @@ pub(crate) struct Service {
     pub(crate) policies: Box<[PolicyWork]>,
     /// The terms of its TLS.
     pub(crate) tls: Option<Arc<Terms>>,
+    /// What it may take; none: nothing is limited.
+    pub(crate) caps: Option<Caps>,
     /// What an HTTP listener writes into requests.
     pub(crate) inserted: Inserted,
     /// What its answers get; none: what all get.
@@ -43,7 +44,7 @@ impl Service {
         plan: Arc<ListenerPlan>,
         counters: Arc<ListenerCounters>,
         targets: &[Rc<Target>],
-        limiters: &BTreeMap<PolicyId, Arc<PolicyLimit>>,
+        bounds: &Bounds,
         sticky_key: &StickyKey,
         tls: Option<Arc<Terms>>,
     ) -> Rc<Self> {
@@ -53,9 +54,13 @@ impl Service {
         debug_assert_eq!(named.len(), plan.targets.len(), "every target that the plan names is given");
         let inserted = plan.http().map(Inserted::new).unwrap_or_default();
         let announced = plan.http().and_then(http::announced);
-        let policies =
-            plan.policies.iter().map(|policy| PolicyWork::new(&plan, policy, limiters, sticky_key)).collect();
-        Rc::new(Self { plan, counters, target, targets: named, policies, tls, inserted, announced })
+        let policies = plan
+            .policies
+            .iter()
+            .map(|policy| PolicyWork::new(&plan, policy, &bounds.policies, sticky_key))
+            .collect();
+        let caps = Caps::new(&bounds.caps);
+        Rc::new(Self { plan, counters, target, targets: named, policies, tls, caps, inserted, announced })
     }
 
     /// Every target; one that is the default and a policy's comes twice.

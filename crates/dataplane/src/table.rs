@@ -31,6 +31,8 @@ pub(crate) struct Table {
     due: RefCell<Vec<u32>>,
     seats: RefCell<Vec<Occupant>>,
     free: RefCell<Vec<u32>>,
+    /// Those who wait for the next tick, whatever their deadlines.
+    waiting: RefCell<Vec<Waker>>,
     taken: Cell<usize>,
     armed: Cell<bool>,
     ticker: Ticker,
@@ -51,6 +53,7 @@ impl Table {
             due: RefCell::default(),
             seats: RefCell::default(),
             free: RefCell::default(),
+            waiting: RefCell::default(),
             taken: Cell::new(0),
             armed: Cell::new(false),
             ticker: Ticker::new()?,
@@ -74,6 +77,11 @@ impl Table {
                 waker.wake_by_ref();
             }
         }
+    }
+
+    /// Wakes a connection with the next tick.
+    pub(crate) fn wake_with_tick(&self, waker: &Waker) {
+        self.waiting.borrow_mut().push(waker.clone());
     }
 
     /// Wakes every connection.
@@ -100,6 +108,7 @@ impl Table {
 
     fn tick(&self) {
         self.look_at_clock();
+        self.waiting.borrow_mut().drain(..).for_each(Waker::wake);
         let now = self.now.get();
         let seats = self.seats.borrow();
         for (place, due) in self.due.borrow().iter().enumerate() {

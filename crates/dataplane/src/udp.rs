@@ -54,6 +54,7 @@ use self::{
 };
 use crate::{
     clock,
+    layer4::Open,
     service::{Service, Slot},
     sys::{
         datagrams::{Batch, PLACES},
@@ -321,7 +322,6 @@ impl Forwarder {
                 flows.table.end(id);
                 break;
             }
-            service.counters.connections.inc();
             let Some(flow) = flows.table.value_mut(id) else { break };
             match flow.send(batch, &mut places, &service.counters) {
                 Ok(()) => return,
@@ -367,8 +367,9 @@ impl Forwarder {
             });
             match upstream {
                 Ok(upstream) => {
+                    let open = Open::admit(service)?;
                     work.member().counters.connections.inc();
-                    return Some(Forwarding::new(&self.worker, upstream, work, port, service));
+                    return Some(Forwarding::new(&self.worker, upstream, work, port, open));
                 }
                 Err(error) => {
                     tracing::debug!(member = %address, %error, "cannot reach a member");

@@ -5,7 +5,7 @@
 
 use std::{
     cell::{Cell, OnceCell, RefCell},
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     io,
     net::SocketAddr,
     rc::Rc,
@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use model::{ListenerId, PolicyId, TargetId, Transport};
+use model::{ListenerId, TargetId, Transport};
 use plan::{ListenerPlan, ServicePlan};
 use telemetry::Registry;
 use tokio::{
@@ -31,7 +31,7 @@ use crate::{
     handover::{ListeningSocket, Opened},
     http::HttpScratch,
     http3,
-    limits::{Limits, PolicyLimit},
+    limits::{Bounds, Limits},
     pipe::Pipes,
     service::{Service, Slot},
     sys::datagrams::Batch,
@@ -102,8 +102,8 @@ pub(crate) enum Change {
         plan: Arc<ListenerPlan>,
         /// The targets that the plan names, each once.
         targets: Vec<Arc<SharedTarget>>,
-        /// The limits of policies that have some.
-        limiters: BTreeMap<PolicyId, Arc<PolicyLimit>>,
+        /// What bounds its work.
+        bounds: Bounds,
         /// The terms of its TLS, if it has TLS whose terms can be carried out.
         tls: Option<Arc<Terms>>,
         /// Sockets to accept from, in addition to those that stay.
@@ -238,9 +238,9 @@ impl Worker {
             let mut drain = None;
             for change in order.changes {
                 match change {
-                    Change::Listener { plan, targets, limiters, tls, opened, opened_quic, closed } => {
+                    Change::Listener { plan, targets, bounds, tls, opened, opened_quic, closed } => {
                         let id = plan.id;
-                        self.set_listener(plan, targets, &limiters, tls, opened, &closed);
+                        self.set_listener(plan, targets, &bounds, tls, opened, &closed);
                         self.set_quic(id, opened_quic, &closed);
                     }
                     Change::Removed(listener) => self.remove_listener(listener),
@@ -262,7 +262,7 @@ impl Worker {
         self: &Rc<Self>,
         plan: Arc<ListenerPlan>,
         targets: Vec<Arc<SharedTarget>>,
-        limiters: &BTreeMap<PolicyId, Arc<PolicyLimit>>,
+        bounds: &Bounds,
         tls: Option<Arc<Terms>>,
         opened: Vec<(SocketAddr, Opened)>,
         closed: &[SocketAddr],
@@ -279,7 +279,7 @@ impl Worker {
             Some(service) => service.counters.clone(),
             None => self.registry.listener(id, self.index),
         };
-        let service = Service::new(plan, counters, &targets, limiters, &self.config.sticky_key, tls);
+        let service = Service::new(plan, counters, &targets, bounds, &self.config.sticky_key, tls);
         let mut slots = self.slots.borrow_mut();
         let listening = slots.entry(id).or_insert_with(|| {
             self.groups.set(self.groups.get().wrapping_add(1));

@@ -33,7 +33,7 @@ pub struct Flavor {
 }
 
 /// Which listeners a flavor is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum FlavorLayer {
     /// TCP, UDP, TLS.
     L4,

@@ -75,6 +75,10 @@ impl FlavorLimits {
             FlavorLayer::L4 => load_balancer.l4_flavor?,
             FlavorLayer::L7 => load_balancer.l7_flavor?,
         })?;
+        // An elastic flavor takes what the machine gives.
+        if flavor.elastic {
+            return None;
+        }
         let total = Limits {
             connections: some(flavor.connections),
             connections_per_second: some(flavor.connections_per_second),

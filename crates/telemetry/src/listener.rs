@@ -12,7 +12,12 @@ pub struct ListenerCounters {
     pub connections: Counter,
     /// Connections, or datagrams, refused by the access control; they do not count as accepted.
     pub denied: Counter,
-    /// Requests answered 503 because they were over the limit of a policy.
+    /// Connections closed because their PROXY header did not come or was none.
+    pub not_introduced: Counter,
+    /// Connections refused, and datagrams of new flows dropped, as the listener, its flavor or its load balancer allows no more; they
+    /// do not count as accepted.
+    pub over_limit: Counter,
+    /// Requests answered 503 because they were over the limit of a policy, or of a flavor.
     pub limited: Counter,
     /// Copies of requests (mirrors) that were due and could not be sent: a long body, no member, too many under way.
     pub mirrors_left_out: Counter,

@@ -46,18 +46,28 @@ fn listeners(page: &mut Page, registry: &Registry, snapshot: &Snapshot) {
         .into_iter()
         .filter_map(|(id, blocks)| Some((listener_labels(snapshot, id)?, blocks)))
         .collect();
-    let counters: [(&str, &str, Of<ListenerCounters>); 12] = [
+    let counters: [(&str, &str, Of<ListenerCounters>); 14] = [
         ("connections", "Connections accepted; of UDP, flows begun.", |c| c.connections.value()),
         ("denied_connections", "Connections, or datagrams, refused by the access control.", |c| {
             c.denied.value()
         }),
+        (
+            "proxy_header_failures",
+            "Connections closed because their PROXY header did not come or was none.",
+            |c| c.not_introduced.value(),
+        ),
+        (
+            "over_limit_connections",
+            "Connections, or datagrams of new flows, refused as the limits of listener, flavor or load balancer allow no more.",
+            |c| c.over_limit.value(),
+        ),
         ("received_bytes", "Bytes read from clients.", |c| c.bytes_in.value()),
         ("sent_bytes", "Bytes written to clients.", |c| c.bytes_out.value()),
         ("requests", "Requests that ended, by any outcome.", |c| c.requests()),
         ("policy_responses", "Answers made by policies: redirects, fixed responses, preflights.", |c| {
             c.policy_answers()
         }),
-        ("limited_requests", "Requests over the limit of a policy.", |c| c.limited.value()),
+        ("limited_requests", "Requests over the limit of a policy or a flavor.", |c| c.limited.value()),
         ("mirrors_left_out", "Copies of requests that were due and could not be sent.", |c| {
             c.mirrors_left_out.value()
         }),

@@ -119,8 +119,7 @@ enum Next {
 }
 
 impl Connection {
-    pub(super) fn new(door: Rc<Door>, client: Stream, peer: SocketAddr) -> Self {
-        let open = Open::new(door.slot.service().counters.clone());
+    pub(super) fn new(door: Rc<Door>, client: Stream, peer: SocketAddr, open: Open) -> Self {
         Self { _open: Some(open), ..Self::of_stream(door, client, peer) }
     }
 
@@ -351,6 +350,7 @@ impl Connection {
             to_client: &service.counters.bytes_out,
             from_member: &work.member().counters.bytes_in,
             to_member: &work.member().counters.bytes_out,
+            caps: service.caps.as_ref().filter(|caps| caps.limit_bytes()),
         };
         if poll_fn(|cx| relay.poll(cx, &seat, idle, work.is_over(), &counts)).await != relay::Ended::Complete
         {

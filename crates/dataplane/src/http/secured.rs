@@ -25,10 +25,14 @@ use crate::{
 };
 
 /// Makes a session of a client's connection; none when it has ended.
-pub(super) async fn begin(door: Rc<Door>, tcp: TcpStream, peer: SocketAddr) -> Option<Connection> {
+pub(super) async fn begin(
+    door: Rc<Door>,
+    tcp: TcpStream,
+    peer: SocketAddr,
+    open: Open,
+) -> Option<Connection> {
     let seat = Seat::take(&door.worker.table, door.slot.group());
     let service = door.slot.service();
-    let open = Open::new(service.counters.clone());
     seat.occupy().await;
     seat.expire_after(request_timeout(&service));
     let Some(terms) = &service.tls else {

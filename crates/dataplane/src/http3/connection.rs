@@ -168,10 +168,10 @@ pub(super) async fn serve(
     connecting: Connecting,
     peer: SocketAddr,
     handshaking: Handshaking,
+    _open: Open,
 ) {
     let seat = Seat::take(&door.worker.table, door.slot.group());
     let service = door.slot.service();
-    let _open = Open::new(service.counters.clone());
     seat.occupy().await;
     seat.expire_after(http1::request_timeout(&service));
     drop(service);

@@ -23,6 +23,7 @@ use super::{
 use crate::{
     acceptor::Door,
     http as http1,
+    layer4::Open,
     service::{Service, Slot},
     tls::QuicTls,
     worker::Worker,
@@ -172,10 +173,12 @@ impl Shared {
         if under_way >= HANDSHAKES_MAX || !self.worker.may_accept() {
             return incoming.refuse();
         }
-        service.counters.connections.inc();
         let Some(terms) = self.terms(&service) else {
             // Its terms cannot be carried out, which is a fault that its owner sees.
             service.counters.tls().failed(TlsFailure::Other);
+            return incoming.refuse();
+        };
+        let Some(open) = Open::admit(&service) else {
             return incoming.refuse();
         };
         match incoming.accept_with(terms) {
@@ -183,7 +186,7 @@ impl Shared {
                 let handshaking = Handshaking::new(&self.worker);
                 drop(tokio::task::spawn_local(async move {
                     let _counted = Counted::new(self);
-                    connection::serve(door, connecting, peer, handshaking).await;
+                    connection::serve(door, connecting, peer, handshaking, open).await;
                 }));
             }
             Err(error) => {

@@ -245,9 +245,8 @@ impl Forwarding {
         upstream: Upstream,
         work: Work,
         port: PortIndex,
-        service: &Service,
+        open: Open,
     ) -> Self {
-        let open = Open::new(service.counters.clone());
         let quic = work.target().shared.cids.is_some().then(|| Box::new(Connection::new()));
         Self { upstream, work, quic, port, _open: open, _count: FlowCount::new(worker) }
     }

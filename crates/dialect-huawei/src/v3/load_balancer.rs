@@ -129,7 +129,7 @@ pub(crate) fn decode_new(mut fields: Fields<'_>) -> Result<NewLoadBalancer, Refu
         zones,
         l4_flavor: fields.id::<FlavorId>("l4_flavor_id")?,
         l7_flavor: fields.id::<FlavorId>("l7_flavor_id")?,
-        bits_per_second_max: decode_bandwidth(&mut fields, WRAPPER)?.unwrap_or(0),
+        bits_per_second_max: decode_bandwidth(&mut fields)?.unwrap_or(0),
         member_subnets: fields
             .parsed_list("elb_virsubnet_ids", MEMBER_SUBNETS_MAX, "an id (uuid)")?
             .unwrap_or_default(),
@@ -173,7 +173,7 @@ pub(crate) fn decode_patch(mut fields: Fields<'_>) -> Result<LoadBalancerPatch, 
         vip_v6_address: fields.parsed("ipv6_vip_address", "an IPv6 address")?,
         l4_flavor: fields.id::<FlavorId>("l4_flavor_id")?,
         l7_flavor: fields.id::<FlavorId>("l7_flavor_id")?,
-        bits_per_second_max: decode_bandwidth(&mut fields, WRAPPER)?,
+        bits_per_second_max: decode_bandwidth(&mut fields)?,
         member_subnets: fields.parsed_list("elb_virsubnet_ids", MEMBER_SUBNETS_MAX, "an id (uuid)")?,
         ip_targets: fields.flag("ip_target_enable")?,
         deletion_protection: fields.flag("deletion_protection_enable")?,

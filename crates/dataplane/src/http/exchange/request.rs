@@ -70,6 +70,12 @@ impl Exchange {
         if let Some(early) = early {
             return Err(own((early.into(), None), rest, connection, log));
         }
+        if let Some(caps) = &service.caps
+            && !caps.admits_request()
+        {
+            service.counters.limited.inc();
+            return Err(own((OwnAnswer::Unavailable.into(), None), rest, connection, log));
+        }
         let way = match &service.plan.router {
             None => policy::default_way(&service),
             Some(router) => policy::find_way(router, &service, connection, &head),

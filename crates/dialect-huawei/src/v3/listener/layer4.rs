@@ -7,9 +7,7 @@ use model::{
 };
 use serde::Serialize;
 
-use crate::v3::fields::{Fields, Harmless, Refusal};
-
-const NOUN: &str = "listener";
+use crate::v3::fields::{Fields, Refusal};
 
 // ---- wire ----
 
@@ -67,9 +65,6 @@ pub(super) fn decode_proxy_sent(
     fields: &mut Fields<'_>,
     protocol: ListenerProtocol,
 ) -> Result<Patch<ProxyVersion>, Refusal> {
-    if fields.gated(NOUN, "proxy_protocol_enable", Harmless::Off)? {
-        return Ok(Patch::Keep);
-    }
     let said = fields.flag("proxy_protocol_enable")?;
     Ok(match (protocol, said) {
         (ListenerProtocol::Tcp | ListenerProtocol::Tls, Some(true)) => Patch::Set(ProxyVersion::V2),
@@ -84,9 +79,6 @@ pub(super) fn decode_proxy_sent(
 
 /// Ours, `proxy_protocol_accept`: null, or `{"trusted": ["10.0.0.0/8", …]}`; without prefixes everybody is trusted.
 pub(super) fn decode_proxy_accept(fields: &mut Fields<'_>) -> Result<Patch<ProxyAccept>, Refusal> {
-    if fields.gated(NOUN, "proxy_protocol_accept", Harmless::Off)? {
-        return Ok(Patch::Keep);
-    }
     let mut accept = match fields.nullable_object("proxy_protocol_accept")? {
         Patch::Keep => return Ok(Patch::Keep),
         Patch::Clear => return Ok(Patch::Clear),
@@ -104,9 +96,6 @@ pub(super) fn decode_quic(
     fields: &mut Fields<'_>,
     now: Option<QuicUpgrade>,
 ) -> Result<Patch<QuicUpgrade>, Refusal> {
-    if fields.gated(NOUN, "quic_config", Harmless::NoFields)? {
-        return Ok(Patch::Keep);
-    }
     let mut quic = match fields.nullable_object("quic_config")? {
         Patch::Keep => return Ok(Patch::Keep),
         Patch::Clear => return Ok(Patch::Clear),
@@ -123,10 +112,7 @@ pub(super) fn decode_quic(
 }
 
 /// Ours, `bandwidth`: kbit/s in each direction, as flavors say it; 0 is no limit. In bits.
-pub(crate) fn decode_bandwidth(fields: &mut Fields<'_>, noun: &str) -> Result<Option<u64>, Refusal> {
-    if fields.gated(noun, "bandwidth", Harmless::Off)? {
-        return Ok(None);
-    }
+pub(crate) fn decode_bandwidth(fields: &mut Fields<'_>) -> Result<Option<u64>, Refusal> {
     let kilobits = fields.integer("bandwidth", 0..=BANDWIDTH_MAX)?;
     kilobits
         .map(|kilobits| fields.typed::<_, u64>("bandwidth", kilobits))
@@ -181,7 +167,7 @@ mod tests {
 
     use super::*;
     use crate::v3::{
-        fields::tests::{read, read_open},
+        fields::tests::read_open,
         listener::{decode_new, decode_patch, encode, tests::listener},
     };
 
@@ -198,19 +184,6 @@ mod tests {
 
     fn new(protocol: &str, more: Value) -> Result<NewListener, String> {
         read_open(content(protocol, &more), decode_new)
-    }
-
-    #[test]
-    fn what_is_not_carried_out_is_refused_by_its_name() {
-        for (protocol, more, field) in [
-            ("TCP", json!({"proxy_protocol_accept": {}}), "proxy_protocol_accept"),
-            ("TCP", json!({"bandwidth": 5}), "bandwidth"),
-        ] {
-            let content = content(protocol, &more);
-            assert_eq!(read(content, decode_new).map(drop), Err(field.to_owned()), "{protocol} {more}");
-        }
-        let off = json!({"port_ranges": [], "quic_config": {}, "bandwidth": null});
-        assert!(read(content("HTTPS", &off), decode_new).is_ok(), "what changes nothing may be said");
     }
 
     #[test]

@@ -1,0 +1,327 @@
+//! What listeners may take at most: connections at a time, new connections, requests and bytes per second (plan::ListenerLimits).
+//!
+//! A [`Cap`] is one number that holds for several workers, and where it is a flavor's or a load balancer's, for several listeners.
+//! A listener has as many as apply to it, and takes from all of them or from none. Over a cap, new work is refused and what is
+//! there goes on (behaviour/features.md section 9).
+//!
+//! A connection counts until it is dropped, also when the caps have changed meanwhile. A listener without caps pays one look.
+
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    num::NonZeroU64,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use balance::{Shaper, Share};
+use model::{FlavorLayer, ListenerId, LoadBalancerId};
+use plan::{Limits, ListenerPlan};
+
+use crate::clock;
+
+/// What the caps of a listener apply to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Holder {
+    Listener(ListenerId),
+    /// All listeners of one layer of a load balancer.
+    Flavor(LoadBalancerId, FlavorLayer),
+    LoadBalancer(LoadBalancerId),
+}
+
+/// Upper ends that several share.
+pub(crate) struct Cap {
+    limits: Limits,
+    /// Connections that count against it. It outlives a change of the limits.
+    open: Arc<AtomicU64>,
+    connections: Option<Shaper>,
+    requests: Option<Shaper>,
+    /// Bytes from clients, and to them.
+    bytes: [Option<Shaper>; 2],
+}
+
+impl Cap {
+    fn new(limits: Limits, open: Arc<AtomicU64>, workers: u16) -> Self {
+        let rate = |limit: Option<u64>| limit.and_then(NonZeroU64::new);
+        let per_second = |limit| rate(limit).map(|rate| Shaper::new(rate, rate.get(), workers));
+        let bytes = || {
+            let rate = rate(limits.bits_per_second.map(|bits| (bits / 8).max(1)));
+            // Who waits is woken with the next tick, so what comes together until then must not be lost; and a read must fit.
+            rate.map(|rate| Shaper::new(rate, (rate.get() / 4).max(READ_BYTES), workers))
+        };
+        Self {
+            open,
+            connections: per_second(limits.connections_per_second),
+            requests: per_second(limits.requests_per_second),
+            bytes: [bytes(), bytes()],
+            limits,
+        }
+    }
+}
+
+/// What one read asks for.
+const READ_BYTES: u64 = 64 * 1024;
+
+/// A cap, and how much of it one connection and one request take.
+#[derive(Clone)]
+pub(crate) struct Applied {
+    cap: Arc<Cap>,
+    connection_cost: u64,
+    request_cost: u64,
+}
+
+/// All caps of the process.
+#[derive(Default)]
+pub(crate) struct AllCaps(BTreeMap<Holder, Weak<Cap>>);
+
+impl AllCaps {
+    /// The caps that apply to a listener; those whose limits are as they were go on.
+    pub(crate) fn of(&mut self, plan: &ListenerPlan, workers: u16) -> Vec<Applied> {
+        let limits = &plan.limits;
+        let flavor = limits.flavor.as_ref();
+        let flavor = flavor.map(|flavor| {
+            let holder = Holder::Flavor(plan.load_balancer, flavor.layer);
+            (holder, flavor.total, flavor.connection_cost, flavor.request_cost)
+        });
+        [
+            Some((Holder::Listener(plan.id), limits.own, 1, 1)),
+            flavor,
+            Some((Holder::LoadBalancer(plan.load_balancer), limits.load_balancer, 1, 1)),
+        ]
+        .into_iter()
+        .flatten()
+        .filter(|(_, limits, ..)| *limits != Limits::default())
+        .map(|(holder, limits, connection_cost, request_cost)| {
+            let cap = self.cap(holder, limits, workers);
+            Applied { cap, connection_cost, request_cost }
+        })
+        .collect()
+    }
+
+    fn cap(&mut self, holder: Holder, limits: Limits, workers: u16) -> Arc<Cap> {
+        let former = self.0.get(&holder).and_then(Weak::upgrade);
+        if let Some(same) = former.as_ref().filter(|former| former.limits == limits) {
+            return same.clone();
+        }
+        let open = former.map(|former| former.open.clone()).unwrap_or_default();
+        let cap = Arc::new(Cap::new(limits, open, workers));
+        self.0.retain(|_, cap| cap.strong_count() > 0);
+        self.0.insert(holder, Arc::downgrade(&cap));
+        cap
+    }
+}
+
+/// The caps of a listener in one worker.
+pub(crate) struct Caps {
+    each: Box<[InWorker]>,
+    /// In nanoseconds; the same for all workers.
+    clock: fn() -> u64,
+}
+
+struct InWorker {
+    applied: Applied,
+    shares: RefCell<Shares>,
+}
+
+#[derive(Default)]
+struct Shares {
+    connections: Share,
+    requests: Share,
+    bytes: [Share; 2],
+}
+
+/// Which way bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flow {
+    /// From a client.
+    In,
+    /// To a client.
+    Out,
+}
+
+/// Connections that count against caps, until it is dropped.
+pub(crate) struct Counted(Box<[Arc<AtomicU64>]>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        for open in &self.0 {
+            open.fetch_sub(1, Relaxed);
+        }
+    }
+}
+
+impl Caps {
+    /// None where nothing is limited.
+    pub(crate) fn new(applied: &[Applied]) -> Option<Self> {
+        let each = |applied: &Applied| InWorker { applied: applied.clone(), shares: RefCell::default() };
+        let caps = || Self { each: applied.iter().map(each).collect(), clock: clock::now_ns };
+        (!applied.is_empty()).then(caps)
+    }
+
+    /// A new connection; none when a cap does not allow it.
+    pub(crate) fn admit_connection(&self) -> Option<Counted> {
+        let mut counted = Counted(Box::default());
+        let mut open = Vec::with_capacity(self.each.len());
+        for InWorker { applied: Applied { cap, .. }, .. } in &self.each {
+            let most = cap.limits.connections.unwrap_or(u64::MAX);
+            let one_more = |open| (open < most).then_some(open + 1);
+            if cap.open.fetch_update(Relaxed, Relaxed, one_more).is_err() {
+                counted.0 = open.into();
+                return None;
+            }
+            open.push(cap.open.clone());
+        }
+        counted.0 = open.into();
+        let cost = |applied: &Applied| applied.connection_cost;
+        self.take(|cap| cap.connections.as_ref(), |shares| &mut shares.connections, cost).then_some(counted)
+    }
+
+    /// Whether a cap allows one more request.
+    pub(crate) fn admits_request(&self) -> bool {
+        let cost = |applied: &Applied| applied.request_cost;
+        self.take(|cap| cap.requests.as_ref(), |shares| &mut shares.requests, cost)
+    }
+
+    /// How many of so many bytes may pass now: all caps together. What is not used is given back.
+    pub(crate) fn take_bytes(&self, flow: Flow, most: u64) -> u64 {
+        let now_ns = (self.clock)();
+        let mut given = most;
+        for (place, InWorker { applied, shares }) in self.each.iter().enumerate() {
+            let Some(shaper) = &applied.cap.bytes[flow as usize] else { continue };
+            let taken = shares.borrow_mut().bytes[flow as usize].take_up_to(shaper, now_ns, given);
+            self.give_back_to(flow, given - taken, place);
+            given = taken;
+        }
+        given
+    }
+
+    /// Puts back what was taken and did not pass.
+    pub(crate) fn give_back(&self, flow: Flow, bytes: u64) {
+        self.give_back_to(flow, bytes, self.each.len());
+    }
+
+    fn give_back_to(&self, flow: Flow, bytes: u64, before: usize) {
+        if bytes == 0 {
+            return;
+        }
+        for InWorker { applied, shares } in &self.each[..before] {
+            if let Some(shaper) = &applied.cap.bytes[flow as usize] {
+                shares.borrow_mut().bytes[flow as usize].give_back(shaper, bytes);
+            }
+        }
+    }
+
+    /// Whether bytes are limited.
+    pub(crate) fn limit_bytes(&self) -> bool {
+        self.each.iter().any(|one| one.applied.cap.bytes[0].is_some())
+    }
+
+    /// Takes from every cap that has such a limit, or from none.
+    fn take(
+        &self,
+        limit: impl Fn(&Cap) -> Option<&Shaper>,
+        share: impl Fn(&mut Shares) -> &mut Share,
+        cost: impl Fn(&Applied) -> u64,
+    ) -> bool {
+        let mut now_ns = None;
+        for (place, InWorker { applied, shares }) in self.each.iter().enumerate() {
+            let Some(shaper) = limit(&applied.cap) else { continue };
+            let now_ns = *now_ns.get_or_insert_with(self.clock);
+            let cost_here = cost(applied);
+            let taken = share(&mut shares.borrow_mut()).take_up_to(shaper, now_ns, cost_here);
+            if taken < cost_here {
+                share(&mut shares.borrow_mut()).give_back(shaper, taken);
+                for InWorker { applied, shares } in &self.each[..place] {
+                    if let Some(shaper) = limit(&applied.cap) {
+                        share(&mut shares.borrow_mut()).give_back(shaper, cost(applied));
+                    }
+                }
+                return false;
+            }
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plan::{FlavorLimits, ListenerLimits, ServicePlan};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn plan(number: u128, limits: ListenerLimits) -> ListenerPlan {
+        let id = ListenerId::new(Uuid::from_u128(number));
+        let plan = ListenerPlan::by_hand(id, "127.0.0.1:80".parse().unwrap(), ServicePlan::Tcp, None);
+        ListenerPlan { limits, load_balancer: LoadBalancerId::new(Uuid::nil()), ..plan }
+    }
+
+    fn own(limits: Limits) -> ListenerLimits {
+        ListenerLimits { own: limits, ..ListenerLimits::default() }
+    }
+
+    #[test]
+    fn connections_count_until_they_end_whatever_becomes_of_the_limit() {
+        let mut all = AllCaps::default();
+        let limited = |most| plan(1, own(Limits { connections: Some(most), ..Limits::default() }));
+        let applied = all.of(&limited(2), 2);
+        let (one, other) = (Caps::new(&applied).unwrap(), Caps::new(&applied).unwrap());
+        let first = one.admit_connection().expect("the first");
+        let _second = other.admit_connection().expect("the second, in another worker");
+        assert!(one.admit_connection().is_none());
+        let changed = Caps::new(&all.of(&limited(3), 2)).unwrap();
+        let _third = changed.admit_connection().expect("the limit was raised by one");
+        assert!(changed.admit_connection().is_none());
+        drop(first);
+        assert!(changed.admit_connection().is_some());
+        assert!(Caps::new(&all.of(&plan(1, own(Limits::default())), 2)).is_none());
+    }
+
+    #[test]
+    fn what_one_cap_refuses_takes_nothing_from_the_others() {
+        let mut all = AllCaps::default();
+        let flavor = FlavorLimits {
+            layer: FlavorLayer::L7,
+            total: Limits {
+                connections: Some(10),
+                connections_per_second: Some(10),
+                requests_per_second: Some(4),
+                ..Limits::default()
+            },
+            connection_cost: 5,
+            request_cost: 2,
+        };
+        let with = |number, own| {
+            plan(number, ListenerLimits { own, flavor: Some(flavor), ..ListenerLimits::default() })
+        };
+        let narrow = with(1, Limits { connections: Some(1), ..Limits::default() });
+        let stopped = |caps: Option<Caps>| Caps { clock: || 0, ..caps.unwrap() };
+        let narrow = stopped(Caps::new(&all.of(&narrow, 1)));
+        let wide = stopped(Caps::new(&all.of(&with(2, Limits::default()), 1)));
+        let _first = narrow.admit_connection().unwrap();
+        (0..100).for_each(|_| assert!(narrow.admit_connection().is_none(), "its own limit"));
+        let _second = wide.admit_connection().expect("five of ten per second are left");
+        assert!(wide.admit_connection().is_none(), "a new connection takes five");
+        assert_eq!(
+            [0, 0, 0].map(|_: u8| wide.admits_request()),
+            [true, true, false],
+            "each takes two of four"
+        );
+    }
+
+    #[test]
+    fn bytes_that_did_not_pass_are_there_again() {
+        let mut all = AllCaps::default();
+        let limits = Limits { bits_per_second: Some(8 * 1000), ..Limits::default() };
+        let both = ListenerLimits { own: limits, load_balancer: limits, flavor: None };
+        let caps = Caps { clock: || 0, ..Caps::new(&all.of(&plan(1, both), 1)).unwrap() };
+        assert!(caps.limit_bytes());
+        assert_eq!(caps.take_bytes(Flow::In, READ_BYTES), READ_BYTES);
+        caps.give_back(Flow::In, READ_BYTES - 100);
+        let again = caps.take_bytes(Flow::In, 2 * READ_BYTES);
+        assert_eq!(again, READ_BYTES - 100);
+        assert_eq!(caps.take_bytes(Flow::Out, 1000), 1000, "each way has its own");
+    }
+}
