@@ -9,7 +9,7 @@ use std::{
 };
 
 use imbl::ordmap::DiffItem;
-use model::{ListenerId, PolicyId, TargetId, Timestamp, Verdict};
+use model::{ListenerId, MemberId, PolicyId, TargetId, Timestamp, Verdict, member_check::ProbeOutcome};
 use plan::{ListenerPlan, Plan, ServicePlan, TargetPlan, TlsPlan};
 use telemetry::Registry;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -44,6 +44,7 @@ struct Inner {
     workers: Vec<mpsc::UnboundedSender<worker::Order>>,
     certificates: ShownCertificates,
     prober: mpsc::UnboundedSender<probe::Order>,
+    asks: mpsc::UnboundedSender<probe::Ask>,
     /// Where workers tell of members that fail.
     reports: Reports,
     news: Mutex<Option<mpsc::UnboundedReceiver<HealthChange>>>,
@@ -130,7 +131,7 @@ fn begin(
     let config = Config { workers: config.workers.max(1), ..config };
     let limits = Arc::new(Limits::new(config.connections_max, config.workers));
     let inner: Arc<OnceLock<Weak<Inner>>> = Arc::default();
-    let probe::Lines { orders: prober, reports, news } =
+    let probe::Lines { orders: prober, asks, reports, news } =
         probe::start(now, registry.clone(), config.workers, keep_binding(inner.clone()))?;
     let stapler =
         config.ocsp_stapling.map(|settings| ocsp::start(settings, registry.clone(), now)).transpose()?;
@@ -145,6 +146,7 @@ fn begin(
         workers,
         certificates: ShownCertificates::new(stapler),
         prober,
+        asks,
         reports,
         news: Mutex::new(Some(news)),
         faults: watch::Sender::default(),
@@ -238,6 +240,14 @@ impl Dataplane {
         let done = self.order(|| vec![Change::Drain(farewell)]);
         // At the limit the process ends, and with it what is left.
         let _ = tokio::time::timeout(limit, wait(done)).await;
+    }
+
+    /// Probes a member now, as the health monitor of its target says, without any effect on its verdict. None when the probe could not
+    /// be made.
+    pub async fn probe(&self, target: TargetId, member: MemberId) -> Option<ProbeOutcome> {
+        let (answer, outcome) = oneshot::channel();
+        self.0.asks.send(probe::Ask { target, member, answer }).ok()?;
+        outcome.await.ok()
     }
 
     /// Tries again to bind what could not be bound.

@@ -31,7 +31,10 @@ use std::{
 };
 
 use balance::{Health, Probe, ProbeSchedule, Thresholds};
-use model::{MemberHealth, MemberId, ProbeFailure, TargetId, Timestamp, Verdict, target::ProbeSettings};
+use model::{
+    MemberHealth, MemberId, ProbeFailure, TargetId, Timestamp, Verdict, member_check::ProbeOutcome,
+    target::ProbeSettings,
+};
 use telemetry::Registry;
 use tokio::{
     runtime::{Builder, LocalOptions},
@@ -66,12 +69,21 @@ pub(crate) struct Order {
     pub(crate) done: oneshot::Sender<()>,
 }
 
+/// The wish to probe a member once more, without any effect on its verdict.
+pub(crate) struct Ask {
+    pub(crate) target: TargetId,
+    pub(crate) member: MemberId,
+    /// Gets the outcome; it is dropped when the probe could not be made.
+    pub(crate) answer: oneshot::Sender<ProbeOutcome>,
+}
+
 /// Probes that may be under way at a time; more wait, so that thousands of dead members do not take all descriptors.
 const UNDER_WAY_MAX: usize = 1024;
 
 /// Ways to and from the prober.
 pub(crate) struct Lines {
     pub(crate) orders: mpsc::UnboundedSender<Order>,
+    pub(crate) asks: mpsc::UnboundedSender<Ask>,
     pub(crate) reports: Reports,
     pub(crate) news: mpsc::UnboundedReceiver<HealthChange>,
 }
@@ -84,6 +96,7 @@ pub(crate) fn start(
     background: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<Lines> {
     let (orders, inbox) = mpsc::unbounded_channel();
+    let (asks, asked) = mpsc::unbounded_channel();
     let (reports, rows) = mpsc::unbounded_channel();
     let (news, reader) = mpsc::unbounded_channel();
     let (ready, started) = std::sync::mpsc::sync_channel(1);
@@ -101,12 +114,12 @@ pub(crate) fn start(
                 let permits = Semaphore::new(UNDER_WAY_MAX);
                 let shared = Rc::new(Shared { now, news, permits, kit, registry, block });
                 let prober = Prober { shared, targets: HashMap::new(), ejections: HashMap::new() };
-                prober.run(inbox, rows).await;
+                prober.run(inbox, asked, rows).await;
             }),
         }
     })?;
     started.recv().map_err(|_| io::Error::other("the prober ended before it began"))??;
-    Ok(Lines { orders, reports, news: reader })
+    Ok(Lines { orders, asks, reports, news: reader })
 }
 
 struct Prober {
@@ -174,6 +187,7 @@ impl Prober {
     async fn run(
         mut self,
         mut inbox: mpsc::UnboundedReceiver<Order>,
+        mut asked: mpsc::UnboundedReceiver<Ask>,
         mut reports: mpsc::UnboundedReceiver<Report>,
     ) {
         loop {
@@ -184,6 +198,7 @@ impl Prober {
                     Some(order) => self.carry_out(order),
                     None => return,
                 },
+                Some(ask) = asked.recv() => self.probe_once(ask),
                 Some(report) = reports.recv() => self.handle_report(&report),
                 () = until(due_ms) => self.return_members(),
             }
@@ -199,6 +214,24 @@ impl Prober {
         }
         // Whoever gave the order may have stopped waiting.
         let _ = order.done.send(());
+    }
+
+    fn probe_once(&self, ask: Ask) {
+        let Some(row) = self.targets.get(&ask.target).and_then(|rows| rows.get(&ask.member)) else {
+            // Whoever asked may have stopped waiting; so below.
+            return drop(ask.answer.send(None));
+        };
+        let (shared, about) = (self.shared.clone(), row.about.clone());
+        tokio::task::spawn_local(async move {
+            let Ok(_permit) = shared.permits.acquire().await else { return };
+            match once::probe(&shared.kit, about.address, &about.settings, about.http10).await {
+                once::Outcome::Passed => drop(ask.answer.send(Some(Ok(())))),
+                once::Outcome::Failed(failure) => drop(ask.answer.send(Some(Err(failure)))),
+                once::Outcome::NotMade(error) => {
+                    tracing::warn!(address = %about.address, %error, "a probe on demand could not be made");
+                }
+            }
+        });
     }
 
     fn set(&mut self, id: TargetId, target: &Arc<SharedTarget>, known: &Verdicts) {

@@ -8,7 +8,7 @@
 //!
 //! It decides who is calling and in which project, never what they may do: that is `control`'s. It knows no noun of load balancing.
 //! A [`Gateway`] serves health and metrics at once, and the API from [`Gateway::open`] on; before that the API answers 503.
-//! [`Gateway::close`] lets requests wait, while another process gets ready to serve them ([`gate`]).
+//! [`Gateway::close`] lets requests wait, while another process gets ready to serve them (`gate`).
 //!
 //! A request runs in a task of its own: a client that hangs up cannot leave a command half-way, and a panic is a 500.
 //!

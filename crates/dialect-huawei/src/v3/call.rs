@@ -68,11 +68,6 @@ impl Call {
         Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 
-    /// Refuses operations that are not carried out yet.
-    pub(crate) fn gate(&self, feature: &str) -> Result<(), Problem> {
-        if self.app.unknown.is_closed(feature) { Err(Problem::not_available()) } else { Ok(()) }
-    }
-
     /// The state of now, if the caller may read that kind of thing.
     pub(crate) fn view(&self, resource: &'static str, verb: Verb) -> Result<View, Problem> {
         self.view_as(Action::elb(resource, verb))

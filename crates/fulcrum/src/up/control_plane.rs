@@ -3,12 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
-use control::{Control, bootstrap};
+use control::{Control, Probes, bootstrap};
+use dataplane::Dataplane;
 use gateway::Parts;
 use identity::{Caller, token::TokenKey};
-use model::{Facts, Snapshot, SubnetId};
+use model::{
+    Facts, Snapshot, SubnetId,
+    member_check::{ProbeOutcome, ProbeWish},
+};
 use tokio::{
-    sync::watch,
+    sync::{mpsc, oneshot, watch},
     task::{AbortHandle, JoinHandle},
 };
 
@@ -119,6 +123,7 @@ async fn open(here: Arc<Site>, waits: bool) -> anyhow::Result<Opened> {
     traffic.node.follow(replica.clone()).await;
     let control =
         Control::new(opened.store.clone(), replica.clone(), traffic.facts.clone(), site::site(config));
+    control.probe_by(probes(traffic.dataplane.clone()));
     let (account, credentials) = account::first(config, here.address, &replica.now())?;
     let wanted = site::wanted(config, account, &replica.now())?;
     bootstrap::ensure(&control, &wanted)
@@ -144,6 +149,23 @@ async fn open(here: Arc<Site>, waits: bool) -> anyhow::Result<Opened> {
         caller: wanted.account.caller("demo"),
         subnet: credentials.subnet_id.parse()?,
     })
+}
+
+/// Where wishes for probes go: to this process's data plane.
+fn probes(dataplane: Dataplane) -> Probes {
+    let (wishes, mut wished) = mpsc::unbounded_channel::<ProbeWish<oneshot::Sender<ProbeOutcome>>>();
+    tokio::spawn(async move {
+        while let Some(ProbeWish { target, member, answer }) = wished.recv().await {
+            let dataplane = dataplane.clone();
+            tokio::spawn(async move {
+                if let Some(outcome) = dataplane.probe(target, member).await {
+                    // Whoever wished may have stopped waiting.
+                    let _ = answer.send(outcome);
+                }
+            });
+        }
+    });
+    wishes
 }
 
 /// Says that all is served, and what the demo is.

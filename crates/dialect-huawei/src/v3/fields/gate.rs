@@ -4,7 +4,7 @@
 use crate::v3::fields::{Fields, Harmless, Refusal};
 
 /// Every field (`noun.field`), word (`noun.field=WORD`) and group of operations of that kind.
-pub(crate) const CLOSED: &[&str] = &["pool.protocol=TLS", "member-health-checks"];
+pub(crate) const CLOSED: &[&str] = &["pool.protocol=TLS"];
 
 impl Fields<'_> {
     /// As [`Fields::choice`]; words on the list are refused as not built.
