@@ -3,14 +3,15 @@
 FULCRUM := target/release/fulcrum
 VENV := .venv
 FUZZ_SECONDS ?= 60
+SOAK_MINUTES ?= 60
 # What pytest runs: `make pytest PYTEST=tests/sdk`, or one test by `PYTEST="tests/sdk -k paging"`.
 PYTEST ?= tests
 # Which scenarios are measured, and with which options.
 BENCH ?= h1-small h1-64k h1-1m h1-post h1-chunked h1-conn h1-rate h1-log rules-10k tcp-small tcp-1m tcp-conn \
-  tls-small tls-1m tls-hs-ecdsa tls-hs-rsa tls-resumed h2-small h2-64k idle-http idle-tls start-5k
+  tls-small tls-1m tls-hs-ecdsa tls-hs-rsa tls-resumed h2-small h2-64k udp-small idle-http idle-tls start-5k
 
 .DEFAULT_GOAL := help
-.PHONY: help run check test fmt clippy docs unit fuzz release pytest bench clean
+.PHONY: help run check test fmt clippy docs unit fuzz release pytest soak bench clean
 
 help: ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -21,6 +22,14 @@ run: release ## build, and start a load balancer to play with
 check: fmt clippy unit ## the fast loop: format, lints, unit tests
 
 test: fmt clippy docs unit fuzz release pytest ## everything that a change must pass
+
+soak: release $(VENV)/installed ## edits and upgrades under load, over and over for SOAK_MINUTES, with another seed each time
+	end=$$(( $$(date +%s) + 60 * $(SOAK_MINUTES) )); \
+	while [ $$(date +%s) -lt $$end ]; do \
+	  export FULCRUM_SEED=$$(date +%s) FULCRUM_EDITS=1000 FULCRUM_UPGRADES=20 FULCRUM_UPGRADE_FLOWS=500; \
+	  echo "seed $$FULCRUM_SEED"; \
+	  $(VENV)/bin/python -m pytest -c tests/pytest.ini -q tests/operate/test_edits_under_load.py tests/operate/test_upgrade.py || exit 1; \
+	done
 
 bench: release ## CPU per request beside HAProxy and nginx; BENCH="h1-small --rounds 3" chooses
 	bench/seed_many.py

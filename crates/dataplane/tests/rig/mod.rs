@@ -143,7 +143,7 @@ pub fn member_plan(address: SocketAddr) -> MemberPlan {
     MemberPlan::by_hand(MemberId::new(Uuid::from_u128(number())), address)
 }
 
-fn listener(
+pub fn listener(
     address: SocketAddr,
     members: &[SocketAddr],
     service: ServicePlan,
