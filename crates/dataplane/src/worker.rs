@@ -463,7 +463,7 @@ impl Worker {
     }
 
     async fn drain(&self, farewell: Farewell) {
-        self.draining.set(Some(self.table.now()));
+        self.draining.set(Some(self.table.look()));
         for (_, listening) in self.slots.borrow_mut().drain() {
             listening.acceptors.into_iter().for_each(match farewell {
                 Farewell::Close => Acceptor::stop,
@@ -483,6 +483,8 @@ impl Worker {
         self.table.wake_all();
         let seat = crate::table::Seat::take(&self.table, 0);
         seat.occupy().await;
+        // What was accepted just now has its seat when it was polled.
+        tokio::task::yield_now().await;
         while self.table.taken() > 1 {
             seat.pause(Duration::from_millis(1)).await;
         }
