@@ -10,6 +10,7 @@ use std::{
     net::SocketAddr,
     rc::Rc,
     sync::Arc,
+    task::{Context, Poll},
     thread,
     time::Duration,
 };
@@ -170,10 +171,7 @@ pub(crate) fn start(
 /// round before it asks the system again.
 const EVENT_INTERVAL: u32 = 256;
 
-/// How long a draining worker waits for the first request of a connection.
-const DRAIN_GRACE_TICKS: u32 = 10;
-
-/// How long a connection on which nothing is under way may bring another request while its worker drains: it may be on its way.
+/// How long a connection on which nothing is under way may bring a request while its worker drains: it may be on its way.
 pub(crate) const DRAIN_GRACE: Duration = Duration::from_secs(1);
 
 /// How often kept connections to members are looked through, in ticks.
@@ -402,9 +400,15 @@ impl Worker {
         self.draining.get().is_some()
     }
 
-    /// Whether that is so for longer than a client needs for sending what it was about to send.
-    pub(crate) fn is_draining_for_long(&self) -> bool {
-        self.draining.get().is_some_and(|since| self.table.now().saturating_sub(since) >= DRAIN_GRACE_TICKS)
+    /// For those who wait for the first words of a client: ready when this worker drains for longer than a client needs for
+    /// sending what it was about to send. While it drains they are woken with every tick.
+    pub(crate) fn poll_drain_grace(&self, cx: &Context<'_>) -> Poll<()> {
+        let Some(since) = self.draining.get() else { return Poll::Pending };
+        if TICK * self.table.now().saturating_sub(since) >= DRAIN_GRACE {
+            return Poll::Ready(());
+        }
+        self.table.wake_with_tick(cx.waker());
+        Poll::Pending
     }
 
     /// Whether new connections are left in the kernel's queues for now.

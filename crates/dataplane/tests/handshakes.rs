@@ -222,3 +222,22 @@ fn clients_that_openssl_serves_are_counted_with_the_others() {
     let failed = (TlsFailure::NoClientCertificate, 1);
     wait_until_counted("no certificate", &rig, id, (vec![session], vec![failed]));
 }
+
+#[test]
+fn a_slow_client_that_connected_before_a_drain_is_served() {
+    let member = Member::named("x");
+    let address = free_address();
+    let listener = over_tls(http(address, &[member.address]), tls_plan(&certificate(&["t"]), &[]));
+    let rig = Rig::serving(listener);
+    let config = Arc::new(client_config(Like { version: &TLS12, ..Like::default() }));
+    let mut client = TlsClient::connect(address, &config, "t");
+    std::thread::scope(|scope| {
+        scope.spawn(|| rig.runtime.block_on(rig.dataplane.drain(rig::PATIENCE)));
+        eventually("nobody gets in any more", || std::net::TcpStream::connect(address).is_err());
+        // What a client takes for its first words, and then for its next: several ticks of the worker.
+        std::thread::sleep(Duration::from_millis(350));
+        client.say_hello();
+        std::thread::sleep(Duration::from_millis(350));
+        assert_eq!(client.get("/").text(), "x");
+    });
+}

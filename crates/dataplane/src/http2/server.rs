@@ -117,7 +117,7 @@ pub(crate) async fn serve(door: Rc<Door>, stream: Stream, peer: SocketAddr, seat
                 Poll::Ready(None)
             }
             (Poll::Pending, Poll::Ready(Err(_))) => Poll::Ready(None),
-            (Poll::Pending, _) if door.worker.is_draining_for_long() => Poll::Ready(None),
+            (Poll::Pending, _) if door.worker.poll_drain_grace(cx).is_ready() => Poll::Ready(None),
             (Poll::Pending, _) => seat.poll_expired().map(|()| None),
         }
     })

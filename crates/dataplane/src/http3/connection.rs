@@ -338,7 +338,7 @@ impl Life {
         let ends = session.door.is_leaving();
         match self.state {
             State::Handshake => {
-                if worker.is_draining_for_long() {
+                if worker.poll_drain_grace(cx).is_ready() {
                     session.connection.close(said(Code::NO_ERROR), b"");
                     return Poll::Ready(());
                 }
@@ -346,9 +346,6 @@ impl Life {
                     session.door.slot.service().counters.tls().failed(TlsFailure::Timeout);
                     session.connection.close(said(Code::NO_ERROR), b"the handshake takes too long");
                     return Poll::Ready(());
-                }
-                if ends {
-                    self.seat.expire_after(TICK);
                 }
             }
             State::Open => {

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     io as socket,
     service::Service,
-    table::{Seat, TICK},
+    table::Seat,
     worker::Worker,
 };
 
@@ -147,13 +147,9 @@ async fn accept_by_openssl(
 }
 
 /// Ready when a handshake is to be waited for no longer.
-fn poll_over<T>(worker: &Worker, seat: &Seat, silent: bool, _cx: &mut Context<'_>) -> Poll<io::Result<T>> {
-    if silent && worker.is_draining() {
-        if worker.is_draining_for_long() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
-        seat.expire_after(TICK);
-        return Poll::Pending;
+fn poll_over<T>(worker: &Worker, seat: &Seat, silent: bool, cx: &Context<'_>) -> Poll<io::Result<T>> {
+    if silent && worker.poll_drain_grace(cx).is_ready() {
+        return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
     }
     seat.poll_expired().map(|()| Err(io::ErrorKind::TimedOut.into()))
 }

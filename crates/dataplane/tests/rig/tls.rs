@@ -182,6 +182,12 @@ impl TlsClient {
         Self { reader: BufReader::new(StreamOwned::new(session, stream)) }
     }
 
+    /// Sends the ClientHello alone.
+    pub(crate) fn say_hello(&mut self) {
+        let stream = self.reader.get_mut();
+        stream.conn.write_tls(&mut stream.sock).unwrap();
+    }
+
     pub(crate) fn session(&mut self) -> &mut ClientConnection {
         &mut self.reader.get_mut().conn
     }
