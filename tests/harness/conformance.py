@@ -124,7 +124,12 @@ ANSWERED = (answers(),)
 # -- behind
 
 class StuckMember(HttpMember):
-    """An HTTP member that, asked for /stuck, does not read what is sent to it until `gate` is set."""
+    """An HTTP member that, asked for /stuck, does not read what is sent to it until `gate` is set.
+
+    The system takes little for it meanwhile, so that windows fill up soon.
+    """
+
+    receive_buffer = 65_536
 
     def _read_body(self, request, reader, chunked, length):
         if request.target == "/stuck":

@@ -17,6 +17,9 @@ class TcpMember:
     live; `gate` is an event that handlers may wait for.
     """
 
+    #: What the system takes for a connection that is not read, in bytes; None: what it likes.
+    receive_buffer = None
+
     def __init__(self, name="member", *, address=ADDRESS, port=0):
         self.name, self.address, self.port = name, address, port
         self.connections = 0
@@ -36,6 +39,8 @@ class TcpMember:
         """Listens (again, on the same port)."""
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if self.receive_buffer:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_buffer)
         listener.bind((self.address, self.port))
         listener.listen(1024)
         self.port = listener.getsockname()[1]
