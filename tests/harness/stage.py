@@ -66,6 +66,18 @@ class Stage:
         fields = {"default_tls_container_ref": (certificate or self.certificate())["id"], **(listener or {})}
         return self.front(members, protocol="HTTPS", listener=fields, pool={"protocol": "HTTP", **(pool or {})}, **options)
 
+    def standby(self, master, slave, *, protocol="TCP", monitor=None, load_balancer=None, **pool):
+        """`front` before an active/standby pool of those two, with its monitor."""
+        lb = load_balancer or self.load_balancer()
+        port = listener_port()
+        made = self.api.create("listeners", "listener", loadbalancer_id=lb["id"], protocol=protocol, protocol_port=port)
+        members = [{"name": one.name, "address": one.address, "protocol_port": one.port, "subnet_cidr_id": self.subnet, "role": role}
+                   for one, role in ((master, "master"), (slave, "slave"))]
+        watch = {"type": "TCP", "delay": 1, "timeout": 1, "max_retries": 1, "max_retries_down": 1, **(monitor or {})}
+        group = self.api.create("master-slave-pools", "pool", listener_id=made["id"], type="instance", vpc_id=self.vpc, protocol=protocol,
+                                lb_algorithm="ROUND_ROBIN", members=members, healthmonitor=watch, **pool)
+        return Front(self, lb, made, group, (lb["vip_address"], port), group["healthmonitor"], {one["name"]: one["id"] for one in group["members"]})
+
     def monitor(self, pool_id, **fields):
         """A health monitor that is quick to see: every second, one failure is enough."""
         fields = {"type": "HTTP", "delay": 1, "timeout": 1, "max_retries": 1, "max_retries_down": 1, **fields}
@@ -118,6 +130,9 @@ class Front:
 
     def status(self, member):
         """The member as the API shows it."""
+        if "healthmonitor" in self.pool:  # active/standby: the members are shown with their pool alone
+            shown = self.stage.api.show(f"master-slave-pools/{self.pool['id']}", "pool")["members"]
+            return next(one for one in shown if one["name"] == member.name)
         return self.stage.api.show(f"pools/{self.pool['id']}/members/{self.members[member.name]}", "member")
 
     def wait_status(self, member, status, *, within=15):

@@ -39,7 +39,10 @@ def world(stage):
     rule = api.create(f"l7policies/{policy['id']}/rules", "rule", type="PATH", compare_type="EQUAL_TO", value="/tea")
     log = api.create("logtanks", "logtank", loadbalancer_id=lb["id"], log_group_id="group", log_topic_id="topic")
     monitor = api.create("healthmonitors", "healthmonitor", pool_id=pool["id"], type="TCP", delay=50, timeout=1, max_retries=10)
-    return {"stage": stage, "lb": lb["id"], "free_lb": free["id"], "listener": listener["id"], "free_listener": free_listener["id"], "pool": pool["id"],
+    standby = api.create("master-slave-pools", "pool", **_standby(stage, lb["id"]))
+    check = {"member_check": {"listener_id": listener["id"], "subject": "all"}}
+    job = api.elb("POST", f"members/{member['id']}/health-check", check).json["member_check"]["job_id"]
+    return {"stage": stage, "lb": lb["id"], "standby": standby["id"], "job": job, "free_lb": free["id"], "listener": listener["id"], "free_listener": free_listener["id"], "pool": pool["id"],
             "bare_pool": bare["id"], "member": member["id"], "monitor": monitor["id"],
             "certificate": certificate["id"], "ipgroup": group["id"], "security": security["id"], "ordered": ordered["id"], "policy": policy["id"],
             "rule": rule["id"], "log": log["id"], "flavor": api.list("flavors", "flavors")[0]["id"]}
@@ -47,6 +50,14 @@ def world(stage):
 
 def _member(world, last):
     return {"address": f"127.88.250.{last}", "protocol_port": 80, "subnet_cidr_id": world["stage"].subnet}
+
+
+def _standby(stage, lb):
+    """An active/standby pool as a create says it."""
+    members = [{"address": f"127.88.250.{last}", "protocol_port": 80, "subnet_cidr_id": stage.subnet, "role": role}
+               for last, role in ((31, "master"), (32, "slave"))]
+    return {"loadbalancer_id": lb, "type": "instance", "vpc_id": stage.vpc, "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN", "members": members,
+            "healthmonitor": {"type": "TCP", "delay": 50, "timeout": 1, "max_retries": 10}}
 
 
 # For each operation: which object each path parameter names, and the body.
@@ -81,6 +92,12 @@ CASES = {
     "BatchCreateMembers": lambda w: ({"pool_id": w["pool"]}, {"members": [_member(w, 21), _member(w, 22)]}),
     "BatchUpdateMembers": lambda w: ({"pool_id": w["pool"]}, {"members": [{"id": w["member"], "weight": 9}]}),
     "BatchDeleteMembers": lambda w: ({"pool_id": w["pool"]}, {"members": [{"id": w["member"]}]}),
+    "CreateMemberHealthCheckJob": lambda w: ({"member_id": w["member"]}, {"member_check": {"listener_id": w["listener"], "subject": "config"}}),
+    "ShowMemberHealthCheckJob": lambda w: ({"job_id": w["job"]}, NO_BODY),
+    "CreateMasterSlavePool": lambda w: ({}, {"pool": _standby(w["stage"], w["lb"])}),
+    "ListMasterSlavePools": lambda w: ({}, NO_BODY),
+    "ShowMasterSlavePool": lambda w: ({"pool_id": w["standby"]}, NO_BODY),
+    "DeleteMasterSlavePool": lambda w: ({"pool_id": w["standby"]}, NO_BODY),
     "CreateHealthMonitor": lambda w: ({}, {"healthmonitor": {"pool_id": w["bare_pool"], "type": "HTTP", "delay": 5, "timeout": 3, "max_retries": 3}}),
     "ListHealthMonitors": lambda w: ({}, NO_BODY),
     "ShowHealthMonitor": lambda w: ({"healthmonitor_id": w["monitor"]}, NO_BODY),

@@ -9,7 +9,8 @@ LISTS = {"ListLoadBalancers": ("loadbalancers", "loadbalancers"), "ListListeners
          "ListHealthMonitors": ("healthmonitors", "healthmonitors"), "ListFlavors": ("flavors", "flavors"),
          "ListCertificates": ("certificates", "certificates"), "ListSecurityPolicies": ("security-policies", "security_policies"),
          "ListIpGroups": ("ipgroups", "ipgroups"), "ListL7Policies": ("l7policies", "l7policies"), "ListL7Rules": ("l7policies/{policy}/rules", "rules"),
-         "ListAllL7Rules": ("l7policies/rules", "rules"), "ListLogtanks": ("logtanks", "logtanks")}
+         "ListAllL7Rules": ("l7policies/rules", "rules"), "ListLogtanks": ("logtanks", "logtanks"),
+         "ListMasterSlavePools": ("master-slave-pools", "pools")}
 FILTERS = [(operation, item["name"], item["type"]) for operation in LISTS for item in OPERATIONS[operation]["filters"]]
 
 # Filters whose value is not simply the field of the same name: what finds the object that `world` made.
@@ -25,6 +26,11 @@ DERIVED = {
     ("ListPools", "member_address"): lambda w: "127.88.250.77",
     ("ListPools", "pool_health"): lambda w: "minimum_healthy_member_count=1",
     ("ListPools", "connection_drain"): lambda w: "true",
+    ("ListMasterSlavePools", "loadbalancer_id"): lambda w: w["lb"],
+    ("ListMasterSlavePools", "listener_id"): lambda w: w["standby_listener"],
+    ("ListMasterSlavePools", "member_address"): lambda w: "127.88.250.77",
+    ("ListMasterSlavePools", "healthmonitor_id"): lambda w: w["standby_monitor"],
+    ("ListMasterSlavePools", "connection_drain"): lambda w: "true",
     ("ListAllMembers", "pool_id"): lambda w: w["pool"],
     ("ListAllMembers", "loadbalancer_id"): lambda w: w["lb"],
     ("ListCertificates", "domain"): lambda w: "a.example.com",
@@ -89,6 +95,13 @@ def world(fulcrum):
         rule = api.create(f"l7policies/{found.get('policy', policy['id'])}/rules", "rule", compare_type="EQUAL_TO" if first else "STARTS_WITH",
                           **({"type": "HEADER", "key": "x-team", "value": "red"} if first else {"type": "PATH", "value": "/blue"}))
         log = api.create("logtanks", "logtank", loadbalancer_id=lb["id"], log_group_id=f"group{last}", log_topic_id=f"topic{last}")
+        before = api.create("listeners", "listener", loadbalancer_id=lb["id"], protocol="TCP" if first else "UDP", protocol_port=82)
+        standby = api.create("master-slave-pools", "pool", listener_id=before["id"], type="instance", vpc_id=stage.vpc, protocol="TCP" if first else "UDP",
+                             lb_algorithm="ROUND_ROBIN" if first else "SOURCE_IP", name=f"standby{last}", description=f"about standby{last}",
+                             connection_drain={"enable": first, "timeout": 10}, healthmonitor={"type": "TCP" if first else "UDP_CONNECT", "delay": 50, "timeout": 3, "max_retries": 3},
+                             members=[{"address": f"127.88.250.{77 if first else 78}", "protocol_port": port, "subnet_cidr_id": stage.subnet, "role": role}
+                                      for port, role in ((80, "master"), (81, "slave"))])
+        found.update({f"standby{last}": standby["id"], f"standby_listener{last}": before["id"], f"standby_monitor{last}": standby["healthmonitor"]["id"]})
         found.update({f"certificate{last}": certificate["id"], f"security{last}": security["id"], f"group{last}": group["id"],
                       f"policy{last}": policy["id"], f"rule{last}": rule["id"], f"log{last}": log["id"]})
         found.update({f"lb{last}": lb["id"], f"listener{last}": listener["id"], f"pool{last}": pool["id"], f"member{last}": member["id"],
@@ -102,7 +115,7 @@ def ours(world, operation):
     path, plural = LISTS[operation]
     noun = {"loadbalancers": "lb", "listeners": "listener", "pools": "pool", "members": "member", "healthmonitors": "monitor",
             "certificates": "certificate", "security_policies": "security", "ipgroups": "group", "l7policies": "policy", "rules": "rule",
-            "logtanks": "log"}.get(plural)
+            "logtanks": "log", "master-slave-pools": "standby"}.get(path if operation == "ListMasterSlavePools" else plural)
     items = world["stage"].api.list(path.format(pool=world["pool"], policy=world["policy"]), plural)
     if noun is None:
         return items[0], items[-1]
@@ -140,7 +153,8 @@ def other_value(kind, name, value):
 
 
 @pytest.mark.covers("ListLoadBalancers", "ListListeners", "ListPools", "ListMembers", "ListAllMembers", "ListHealthMonitors", "ListFlavors",
-                    "ListCertificates", "ListSecurityPolicies", "ListIpGroups", "ListL7Policies", "ListL7Rules", "ListAllL7Rules", "ListLogtanks")
+                    "ListCertificates", "ListSecurityPolicies", "ListIpGroups", "ListL7Policies", "ListL7Rules", "ListAllL7Rules", "ListLogtanks",
+                    "ListMasterSlavePools")
 @pytest.mark.parametrize("operation, name, kind", FILTERS, ids=[f"{operation}-{name}" for operation, name, _ in FILTERS])
 def test_every_filter_finds_what_matches_and_only_that(world, operation, name, kind):
     path, plural = LISTS[operation]

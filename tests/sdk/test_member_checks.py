@@ -1,5 +1,7 @@
 """Health checks of a member on demand, with the SDK."""
 
+import pytest
+
 from harness.sdk import refused_with
 from harness.wait import eventually
 
@@ -15,6 +17,7 @@ def check(elb, front, member, subject="all"):
     return eventually(ended, what="the check has ended")
 
 
+@pytest.mark.covers("CreateMemberHealthCheckJob", "ShowMemberHealthCheckJob")
 def test_a_healthy_member_has_nothing_to_find(elb, member, stage):
     one = member("one")
     found = check(elb, stage.front([one], monitor={"delay": 1}), one)
