@@ -46,7 +46,22 @@ class Answer:
         return found[0].decode() if found else None
 
 
-class _Protocol(QuicConnectionProtocol):
+def open_connection(where, *, name=SITE):
+    """A connection (`Protocol`), to be used by `async with`."""
+    configuration = QuicConfiguration(is_client=True, alpn_protocols=H3_ALPN, server_name=name, verify_mode=ssl.CERT_REQUIRED)
+    configuration.load_verify_locations(cadata=pki.authority().pem.encode())
+    return connect(*where, configuration=configuration, create_protocol=Protocol, wait_connected=True)
+
+
+def head(target="/", *, method="GET", authority=SITE, headers=()):
+    """A request's head."""
+    return [(b":method", method.encode()), (b":scheme", b"https"), (b":authority", authority.encode()), (b":path", target.encode()),
+            *((name.lower().encode(), value.encode()) for name, value in headers)]
+
+
+class Protocol(QuicConnectionProtocol):
+    """A connection, for those who know asyncio."""
+
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
         self.http = H3Connection(self._quic)
@@ -54,6 +69,7 @@ class _Protocol(QuicConnectionProtocol):
         self.ended = None
 
     def ask(self, headers, pieces, trailers):
+        """Sends a request; answers a future of its `Answer`."""
         stream = self._quic.get_next_available_stream_id()
         done = asyncio.get_running_loop().create_future()
         self.streams[stream] = (done, [], bytearray())
@@ -64,6 +80,16 @@ class _Protocol(QuicConnectionProtocol):
             self.http.send_headers(stream, trailers, end_stream=True)
         self.transmit()
         return done
+
+    async def move(self):
+        """From now on the packets come from another port, as behind a NAT that forgot the client: it does not know. Answers the port."""
+        old = self._transport
+        fresh = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        fresh.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        fresh.bind(("::", 0))
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: self, sock=fresh)
+        old.abort()
+        return transport.get_extra_info("sockname")[1]
 
     def quic_event_received(self, event):
         if isinstance(event, ConnectionTerminated):
@@ -84,6 +110,7 @@ class _Protocol(QuicConnectionProtocol):
             else:
                 heads.append(happened.headers)
             if happened.stream_ended and not done.done():
+                del self.streams[happened.stream_id]
                 # aioquic has trailers in a list behind the head.
                 done.set_result(Answer(heads[0], heads[1] if len(heads) > 1 else [], bytes(body)))
 
@@ -112,9 +139,7 @@ class Http3:
         self._end()
 
     async def _connect(self):
-        configuration = QuicConfiguration(is_client=True, alpn_protocols=H3_ALPN, server_name=self.name, verify_mode=ssl.CERT_REQUIRED)
-        configuration.load_verify_locations(cadata=pki.authority().pem.encode())
-        made = connect(*self.where, configuration=configuration, create_protocol=_Protocol, wait_connected=True)
+        made = open_connection(self.where, name=self.name)
         return await asyncio.wait_for(self._stack.enter_async_context(made), DEADLINE_SECONDS)
 
     def _run(self, work):
@@ -126,12 +151,11 @@ class Http3:
 
     def start(self, target="/", *, method="GET", authority=None, headers=(), pieces=(), trailers=()):
         """Sends a request; answers what `finish` waits for."""
-        head = [(b":method", method.encode()), (b":scheme", b"https"), (b":authority", (authority or self.name).encode()),
-                (b":path", target.encode()), *((name.lower().encode(), value.encode()) for name, value in headers)]
+        first = head(target, method=method, authority=authority or self.name, headers=headers)
         after = [(name.lower().encode(), value.encode()) for name, value in trailers]
 
         async def begin():
-            return self._protocol.ask(head, list(pieces), after)
+            return self._protocol.ask(first, list(pieces), after)
         return self._run(begin())
 
     def finish(self, begun):
@@ -146,16 +170,7 @@ class Http3:
 
     def move(self):
         """From now on the client's packets come from another port."""
-        async def rebind():
-            # As a NAT would that forgot the client: the client itself does not know.
-            old = self._protocol._transport
-            fresh = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-            fresh.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            fresh.bind(("::", 0))
-            transport, _ = await self._loop.create_datagram_endpoint(lambda: self._protocol, sock=fresh)
-            old.abort()
-            return transport.get_extra_info("sockname")[1]
-        return self._run(rebind())
+        return self._run(self._protocol.move())
 
     @property
     def certificate(self):

@@ -5,9 +5,10 @@ import re
 import threading
 import time
 
+from dns.exception import Timeout
 from websockets.asyncio.client import connect
 
-from harness import tls
+from harness import dns, tls
 from harness.http1 import Connection
 from harness.wait import eventually
 
@@ -18,8 +19,9 @@ class Load:
     `good(answer)` says whether an answer is right. A context manager; `failures` holds what went wrong, `done` counts requests.
     """
 
-    def __init__(self, where, *, kept=6, fresh=2, target="/", good=lambda answer: answer.status == 200):
-        self.where, self.target, self.good = where, target, good
+    def __init__(self, where, *, kept=6, fresh=2, target="/", good=lambda answer: answer.status == 200, pause=0.0):
+        """`pause`: seconds between the requests of a client."""
+        self.where, self.target, self.good, self.pause = where, target, good, pause
         self.failures = []
         self._counts = [0] * (kept + fresh)
         self._stop = threading.Event()
@@ -32,7 +34,7 @@ class Load:
 
     def _run(self, number, keep):
         connection = None
-        while not self._stop.is_set():
+        while not self._stop.wait(self.pause):
             try:
                 connection = connection or Connection(self.where)
                 answer = connection.ask(self.target, headers=() if keep else [("Connection", "close")])
@@ -170,6 +172,41 @@ class Flows:
         self._stop.set()
         self._thread.join(20)
         assert not self._thread.is_alive(), "a flow hangs"
+
+
+class Lookups:
+    """Clients of a UDP listener who ask their name server again and again; each must have every answer, and from the same server.
+
+    A context manager. `homes`: who serves whom; `failures`, pairs of who should have answered and what came; `done` counts questions.
+    """
+
+    def __init__(self, where, count, *, pause=0.0):
+        """`pause`: seconds after each has asked once."""
+        self.where, self.pause, self.failures, self.done = where, pause, [], 0
+        self._clients = [dns.client() for _ in range(count)]
+        self.homes = [dns.lookup(where, sock=one) for one in self._clients]
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self):
+        while not self._stop.wait(self.pause):
+            for one, home in zip(self._clients, self.homes):
+                try:
+                    found = dns.lookup(self.where, sock=one)
+                except (Timeout, OSError) as problem:
+                    found = problem
+                if found != home:
+                    self.failures.append((home, found))
+                self.done += 1
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join(20)
+        assert not self._thread.is_alive(), "a client hangs"
 
 
 class Calls:

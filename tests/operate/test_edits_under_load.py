@@ -2,15 +2,16 @@
 
 import os
 import random
-import threading
 
-import dns.exception
 import pytest
 
-from harness.dns import DnsMember, client, lookup
+from harness.dns import DnsMember
+from harness.edits import Ground
 from harness.http_member import HttpMember
-from harness.load import Load
+from harness.load import Flows, Load, Lookups, SecureLoad
+from harness.load_streams import Http2Load, Http3Load
 from harness.stage import Stage
+from harness.wait import eventually
 
 # A soak sets it higher, and begins with another seed each time.
 EDITS = int(os.environ.get("FULCRUM_EDITS", "200"))
@@ -124,36 +125,6 @@ def test_random_edits_under_load_fail_no_request(fulcrum, member, seed):
     assert all(server.malformed == [] for server in servers if isinstance(server, HttpMember))
 
 
-class Flows:
-    """Clients of a UDP listener who ask their server again and again; each must have every answer, and from the same server."""
-
-    def __init__(self, where, count):
-        self.where, self.failures, self.done = where, [], 0
-        self._clients = [client() for _ in range(count)]
-        self.homes = [lookup(where, sock=one) for one in self._clients]
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def _run(self):
-        while not self._stop.is_set():
-            for one, home in zip(self._clients, self.homes):
-                try:
-                    found = lookup(self.where, sock=one)
-                except dns.exception.Timeout as problem:
-                    found = problem
-                if found != home:
-                    self.failures.append((home, found))
-                self.done += 1
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        self._thread.join(20)
-
-
 @pytest.mark.parametrize("seed", [SEED + 10, SEED + 11])
 def test_random_edits_move_no_flow_and_lose_no_datagram(fulcrum, member, seed):
     stage, rng = Stage(fulcrum), random.Random(seed)
@@ -188,12 +159,47 @@ def test_random_edits_move_no_flow_and_lose_no_datagram(fulcrum, member, seed):
             lambda: front.edit_pool(session_persistence=rng.choice([None, {"type": "SOURCE_IP"}])),
             lambda: front.edit(keepalive_timeout=rng.randint(60, 4000)),
         ]
-        with Flows(front.where, 12) as flows:
+        with Lookups(front.where, 12) as flows:
             assert set(flows.homes) == {server.name for server in steady}
             for number in range(EDITS // 2):
                 rng.choice(edits)()
                 assert not flows.failures, f"seed {seed}, edit {number}: {flows.failures[:3]}"
         assert flows.failures == [], f"seed {seed}"
         assert flows.done > EDITS, "there was load"
+    finally:
+        stage.close()
+
+
+@pytest.mark.timeout(max(180, EDITS))
+@pytest.mark.parametrize("seed", [SEED + 20])
+def test_random_edits_of_everything_under_every_load_at_once(fulcrum, member, seed):
+    """HTTP/1.1 plain and over TLS, HTTP/2, HTTP/3, WebSockets, TCP and UDP: nothing fails, and nothing that was open is closed."""
+    stage = Stage(fulcrum)
+    try:
+        ground = Ground(stage, member, seed)
+
+        def good(status, body):
+            return status == 200 and body in ground.answers
+        web, secure, quic, tcp, udp = (side.front.where for side in ground.sides)
+        done = []
+        with Load(web, kept=3, fresh=1, pause=0.01, good=lambda answer: good(answer.status, answer.body)) as http1, \
+                SecureLoad(secure, kept=10, fresh=1) as https, Http2Load(secure, good=good) as http2, Http3Load(quic, good=good) as http3, \
+                Flows(tcp=tcp, sockets=web, count=20) as flows, Lookups(udp, 10, pause=0.05) as lookups:
+            loads = [http1, https, http2, http3, flows, lookups]
+
+            def progress():
+                return [load.done for load in loads if load is not flows] + flows.rounds
+
+            def nothing_failed():
+                failed = {type(load).__name__: load.failures[:3] for load in loads if load.failures}
+                assert not failed, f"seed {seed}, after {done[-5:]}: {failed}"
+            while len(done) < EDITS:
+                done.append(ground.step())
+                nothing_failed()
+            seen = progress()
+            eventually(lambda: all(now > then for now, then in zip(progress(), seen)), within=20, what="everybody is served on after the last edit")
+        nothing_failed()
+        assert https.opened == https.kept, "a connection over TLS had to be opened again"
+        assert ground.malformed() == []
     finally:
         stage.close()
