@@ -40,6 +40,7 @@ use wire::h1::{HeaderLines, Headers, Limits};
 pub(crate) use {
     client_tls::ClientTls,
     connection::{request_timeout, response_timeout},
+    early::EarlyStreams,
     inserted::Inserted,
     policy::PolicyWork,
     secured::{client_tls, wants_hello},

@@ -94,31 +94,27 @@ impl Relay {
         stopped: bool,
         counts: &Counts<'_>,
     ) -> Poll<Ended> {
-        let worker = &*self.worker;
-        let connecting = &mut self.connecting;
-        let others_done = self.down.state == State::Done;
-        let mut moved = Passed::default();
-        let up = self.up.poll(
-            worker,
-            cx,
-            &mut self.client,
-            &mut self.member,
-            others_done,
-            connecting,
-            &mut moved.up,
-            counts.caps.map(|caps| (caps, Flow::In)),
-        );
-        let others_done = self.up.state == State::Done;
-        let down = self.down.poll(
-            worker,
-            cx,
-            &mut self.member,
-            &mut self.client,
-            others_done,
-            &mut false,
-            &mut moved.down,
-            counts.caps.map(|caps| (caps, Flow::Out)),
-        );
+        let mut ends = Ends {
+            worker: &self.worker,
+            from: &mut self.client,
+            to: &mut self.member,
+            others_done: self.down.state == State::Done,
+            connecting: self.connecting,
+            moved: 0,
+        };
+        let up = self.up.poll(cx, &mut ends, counts.caps.map(|caps| (caps, Flow::In)));
+        self.connecting = ends.connecting;
+        let moved_up = ends.moved;
+        let mut ends = Ends {
+            worker: &self.worker,
+            from: &mut self.member,
+            to: &mut self.client,
+            others_done: self.up.state == State::Done,
+            connecting: false,
+            moved: 0,
+        };
+        let down = self.down.poll(cx, &mut ends, counts.caps.map(|caps| (caps, Flow::Out)));
+        let moved = Passed { up: moved_up, down: ends.moved };
         if moved.down > 0 || self.down.state != State::Open {
             self.connecting = false;
         }
@@ -195,6 +191,19 @@ enum State {
     Done,
 }
 
+/// What a direction joins, and how that stands.
+struct Ends<'r> {
+    worker: &'r Worker,
+    from: &'r mut Stream,
+    to: &'r mut Stream,
+    /// The other direction has passed its end on.
+    others_done: bool,
+    /// As [`Relay::connecting`], of `to`.
+    connecting: bool,
+    /// Bytes that `to` has taken.
+    moved: u64,
+}
+
 /// Which side of a direction failed.
 enum Side {
     From,
@@ -207,25 +216,14 @@ impl Way {
         Self { pending: bytes.into(), ..Self::default() }
     }
 
-    /// Moves what can be moved now, and sees to it that the task is woken when more can be. `moved` gets the bytes that were taken.
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "the two ends and their circumstances, called from one place"
-    )]
+    /// Moves what can be moved now, and sees to it that the task is woken when more can be.
     fn poll(
         &mut self,
-        worker: &Worker,
         cx: &mut Context<'_>,
-        from: &mut Stream,
-        to: &mut Stream,
-        others_done: bool,
-        connecting: &mut bool,
-        moved: &mut u64,
+        ends: &mut Ends<'_>,
         limited: Option<(&Caps, Flow)>,
     ) -> Result<(), Side> {
-        let Some((caps, flow)) = limited else {
-            return self.advance(worker, cx, from, to, others_done, connecting, moved, TURN_BYTES);
-        };
+        let Some((caps, flow)) = limited else { return self.advance(cx, ends, TURN_BYTES) };
         // A read is not cut to what may pass; what was too much is paid first.
         let given = caps.take_bytes(flow, TURN_BYTES + self.debt);
         let paid = given.min(self.debt);
@@ -233,70 +231,56 @@ impl Way {
         let turn = given - paid;
         let result = match turn {
             0 => Ok(()),
-            _ => self.advance(worker, cx, from, to, others_done, connecting, moved, turn),
+            _ => self.advance(cx, ends, turn),
         };
-        if turn < TURN_BYTES && *moved >= turn {
-            worker.table.wake_with_tick(cx.waker());
+        if turn < TURN_BYTES && ends.moved >= turn {
+            ends.worker.table.wake_with_tick(cx.waker());
         }
-        self.debt += moved.saturating_sub(turn);
-        caps.give_back(flow, turn.saturating_sub(*moved));
+        self.debt += ends.moved.saturating_sub(turn);
+        caps.give_back(flow, turn.saturating_sub(ends.moved));
         result
     }
 
     /// As [`Way::poll`], until `turn` bytes have moved; with less than a whole turn, somebody else sees to it that it goes on.
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "the two ends and their circumstances, called from one place"
-    )]
-    fn advance(
-        &mut self,
-        worker: &Worker,
-        cx: &mut Context<'_>,
-        from: &mut Stream,
-        to: &mut Stream,
-        others_done: bool,
-        connecting: &mut bool,
-        moved: &mut u64,
-        turn: u64,
-    ) -> Result<(), Side> {
+    fn advance(&mut self, cx: &mut Context<'_>, ends: &mut Ends<'_>, turn: u64) -> Result<(), Side> {
         loop {
             if self.state == State::Done {
                 return Ok(());
             }
-            if *moved >= turn {
+            if ends.moved >= turn {
                 if turn == TURN_BYTES {
                     cx.waker().wake_by_ref();
                 }
                 return Ok(());
             }
-            if !self.flush(worker, to, moved)? {
+            if !self.flush(ends)? {
                 // Readiness was cleared by the write that was refused; a failure shows at the next write.
-                match to.poll_writable(cx) {
+                match ends.to.poll_writable(cx) {
                     Poll::Ready(_) => continue,
                     Poll::Pending => return Ok(()),
                 }
             }
-            *connecting &= *moved == 0;
-            if to.poll_flush(cx).map_err(|_| Side::To)?.is_pending() {
+            ends.connecting &= ends.moved == 0;
+            if ends.to.poll_flush(cx).map_err(|_| Side::To)?.is_pending() {
                 return Ok(());
             }
             if self.state == State::Ending {
-                if *connecting && to.poll_writable(cx).is_pending() {
+                if ends.connecting && ends.to.poll_writable(cx).is_pending() {
                     // To end a connection that is being made would be to give it up.
                     return Ok(());
                 }
-                if !others_done {
-                    to.finish();
+                if !ends.others_done {
+                    ends.to.finish();
                 }
                 self.state = State::Done;
                 continue;
             }
-            let read = match (from.plain(), to.plain()) {
-                (Some(source), Some(_)) if self.bulk > 0 => self.poll_splice(worker, cx, source),
+            let read = match (ends.from.plain(), ends.to.plain()) {
+                (Some(source), Some(_)) if self.bulk > 0 => self.poll_splice(ends.worker, cx, source),
                 _ => Poll::Ready(Ok(false)),
             };
             let read = match read {
-                Poll::Ready(Ok(false)) => self.poll_copy(worker, cx, from, to, moved, connecting),
+                Poll::Ready(Ok(false)) => self.poll_copy(cx, ends),
                 Poll::Ready(Ok(true)) => Poll::Ready(Ok(())),
                 Poll::Ready(Err(side)) => Poll::Ready(Err(side)),
                 Poll::Pending => Poll::Pending,
@@ -313,21 +297,21 @@ impl Way {
     }
 
     /// Writes what waits; whether nothing waits any more.
-    fn flush(&mut self, worker: &Worker, to: &mut Stream, moved: &mut u64) -> Result<bool, Side> {
+    fn flush(&mut self, ends: &mut Ends<'_>) -> Result<bool, Side> {
         if !self.pending.is_empty() {
-            *moved += self.pending.flush(&worker.buffers, to).map_err(|_| Side::To)? as u64;
+            ends.moved += self.pending.flush(&ends.worker.buffers, ends.to).map_err(|_| Side::To)? as u64;
             if !self.pending.is_empty() {
                 return Ok(false);
             }
         }
         if let Some(pipe) = &mut self.pipe {
             while pipe.held() > 0 {
-                let Some(socket) = to.plain() else { break };
+                let Some(socket) = ends.to.plain() else { break };
                 let written = io::empty(socket, pipe).map_err(|_| Side::To)?;
                 if written == 0 {
                     return Ok(false);
                 }
-                *moved += written as u64;
+                ends.moved += written as u64;
             }
         }
         Ok(true)
@@ -369,15 +353,8 @@ impl Way {
     }
 
     /// Reads once and writes that at once; what the socket does not take is kept.
-    fn poll_copy(
-        &mut self,
-        worker: &Worker,
-        cx: &mut Context<'_>,
-        from: &mut Stream,
-        to: &mut Stream,
-        moved: &mut u64,
-        connecting: &mut bool,
-    ) -> Poll<Result<(), Side>> {
+    fn poll_copy(&mut self, cx: &mut Context<'_>, ends: &mut Ends<'_>) -> Poll<Result<(), Side>> {
+        let Ends { worker, from, to, connecting, moved, .. } = ends;
         let mut scratch = worker.buffers.scratch.borrow_mut();
         let window = &mut scratch[..WINDOW_BYTES];
         let read = match *connecting {

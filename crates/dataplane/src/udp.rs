@@ -5,7 +5,7 @@
 //! and the kernel gives all datagrams of a flow to the same one, so nothing of a flow is shared. Towards the member each flow has a
 //! connected socket: answers find their way, and "port unreachable" is heard. Answers leave by the socket that the client sent to.
 //!
-//! Datagrams are taken and answered many at a time ([`Batch`]), and one descriptor (an epoll of the flows' sockets) tells of all
+//! Datagrams are taken and answered many at a time ([`Batch`](crate::sys::datagrams::Batch)), and one descriptor (an epoll of the flows' sockets) tells of all
 //! answers, so a flow has no task of its own. An idle flow takes about 200 bytes here, and its socket about 2.5 KiB in the kernel.
 //!
 //! **Limits.** A listener has at most [`FLOWS_MAX`] flows in a worker, and all flows of a worker may have half of its share of the
@@ -26,44 +26,22 @@
 //!
 //! Source: behaviour/features.md sections 2, 3 and 7.
 
+mod answers;
 mod flows;
 mod former;
 mod link;
+mod passing;
 pub(crate) mod quic;
 mod upstream;
 
-use std::{
-    cell::RefCell,
-    future::poll_fn,
-    io,
-    net::SocketAddr,
-    ops::Range,
-    os::fd::OwnedFd,
-    rc::Rc,
-    task::{Context, Poll, Waker},
-};
+use std::{cell::RefCell, future::poll_fn, io, net::SocketAddr, os::fd::OwnedFd, rc::Rc, task::Waker};
 
-use balance::{FlowId, FlowKey};
-use rustix::event::epoll;
+use balance::FlowId;
 use telemetry::Attempt;
 use tokio::task::JoinHandle;
 
-use self::{
-    flows::{Flows, Forwarding, Refusal},
-    former::Former,
-};
-use crate::{
-    clock,
-    layer4::Open,
-    service::{Service, Slot},
-    sys::{
-        datagrams::{Batch, PLACES},
-        watched::Watched,
-    },
-    table::{Seat, TICK},
-    target::{ATTEMPTS_MAX, Tried},
-    worker::Worker,
-};
+use self::{flows::Flows, former::Former};
+use crate::{clock, service::Slot, sys::watched::Watched, worker::Worker};
 
 /// Flows of one listener in one worker.
 const FLOWS_MAX: u32 = 1 << 16;
@@ -206,328 +184,6 @@ impl Forwarder {
         self.worker.table.wake_group(self.slot.group());
     }
 
-    /// Passes on what came to a socket.
-    fn poll_port(
-        self: &Rc<Self>,
-        socket: &Watched,
-        address: SocketAddr,
-        port: PortIndex,
-        cx: &mut Context<'_>,
-    ) -> Poll<()> {
-        if self.worker.is_held() {
-            self.held.borrow_mut().push(cx.waker().clone());
-            return Poll::Pending;
-        }
-        let mut batch = self.worker.datagrams.borrow_mut();
-        let batch = batch.get_or_insert_with(Batch::new);
-        for _ in 0..TURN_BATCHES {
-            let taken = socket.poll_take(cx, |socket| {
-                let count = batch.receive_from(socket)?;
-                Ok((count, count == PLACES))
-            });
-            match taken {
-                Poll::Ready(Ok(count)) => self.pass(batch, count, address, port),
-                // What the network says of an answer that was sent before; it names no flow.
-                Poll::Ready(Err(error)) => tracing::debug!(%address, %error, "a datagram was lost"),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
-    /// Passes on the datagrams in the first places of a batch.
-    fn pass(self: &Rc<Self>, batch: &mut Batch, count: usize, address: SocketAddr, port: PortIndex) {
-        let now = clock::now_ms();
-        let mut flows = self.flows.borrow_mut();
-        let mut from = 0;
-        while from < count {
-            // Who says much at once has its datagrams side by side.
-            let client = batch.peer(from);
-            let more = (from + 1..count).take_while(|&place| batch.peer(place) == client).count();
-            let places = from..from + 1 + more;
-            from = places.end;
-            if let Some(client) = client {
-                self.pass_run(&mut flows, batch, places, FlowKey::new(client, address), port, now);
-            }
-        }
-    }
-
-    /// Passes on datagrams of one client.
-    fn pass_run(
-        self: &Rc<Self>,
-        flows: &mut Flows,
-        batch: &mut Batch,
-        mut places: Range<usize>,
-        key: FlowKey,
-        port: PortIndex,
-        now: u64,
-    ) {
-        if let Some((id, _, flow)) = flows.table.handle_datagram(now, &key) {
-            flow.look_at_client(batch, places.clone(), now);
-            let refused = flow.send(batch, &mut places, &flows.service.counters);
-            let Err(Refusal { error }) = refused else { return };
-            self.break_off(flows, id, &error, now);
-        }
-        self.begin(flows, batch, places, key, port, now);
-    }
-
-    /// Begins a flow with these datagrams.
-    fn begin(
-        self: &Rc<Self>,
-        flows: &mut Flows,
-        batch: &mut Batch,
-        mut places: Range<usize>,
-        key: FlowKey,
-        port: PortIndex,
-        now: u64,
-    ) {
-        let service = flows.service.clone();
-        let count = places.len() as u64;
-        if let Some(acl) = &service.plan.acl
-            && !acl.admits(key.client().ip())
-        {
-            return service.counters.denied.add(count);
-        }
-        if self.slot.is_retired() || self.worker.is_draining() {
-            return;
-        }
-        if self.ask_formers(batch, &mut places, key.client(), port, None) {
-            return;
-        }
-        self.begin_here(flows, batch, places, key, port, now);
-    }
-
-    /// As [`Forwarder::begin`], when no other process has the flow.
-    fn begin_here(
-        self: &Rc<Self>,
-        flows: &mut Flows,
-        batch: &mut Batch,
-        mut places: Range<usize>,
-        key: FlowKey,
-        port: PortIndex,
-        now: u64,
-    ) {
-        let service = flows.service.clone();
-        for _ in 0..ATTEMPTS_MAX {
-            let first = batch.datagram(places.start);
-            let Some(forwarding) = self.reach(flows, &service, &key, first, port, now) else { break };
-            let member = flows.slot_of(forwarding.work.member());
-            let (id, displaced) = flows.table.begin(now, key, member, forwarding);
-            if displaced.is_some() {
-                service.counters.flows_displaced.inc();
-            }
-            if let Err(error) = self.hear(flows, id) {
-                tracing::warn!(%error, "cannot wait for answers; a flow has not begun");
-                flows.table.end(id);
-                break;
-            }
-            let Some(flow) = flows.table.value_mut(id) else { break };
-            match flow.send(batch, &mut places, &service.counters) {
-                Ok(()) => return,
-                Err(Refusal { error }) => self.break_off(flows, id, &error, now),
-            }
-        }
-        service.counters.unserved.add(places.len() as u64);
-    }
-
-    /// A way to a member for a new flow; none: nobody can be reached.
-    fn reach(
-        &self,
-        flows: &mut Flows,
-        service: &Service,
-        key: &FlowKey,
-        datagram: &[u8],
-        port: PortIndex,
-        now: u64,
-    ) -> Option<Forwarding> {
-        let target = service.target.as_ref()?;
-        let client = key.client().ip();
-        let cids = target.shared.cids.as_ref();
-        let part = cids.and_then(|cids| Some((cids, cids.of_client(datagram)?)));
-        if !self.worker.may_begin_flow() {
-            flows.displace(now)?;
-        }
-        for _ in 0..ATTEMPTS_MAX {
-            let resting = flows.tried(now);
-            let by_cid = part.as_ref().and_then(|(cids, part)| {
-                cids.place(target, now, part, &resting, |index| flows.keeps(index, now))
-            });
-            let work = match target.begin(client, &resting, by_cid) {
-                Ok(work) => work,
-                // Those who refused may be back by now.
-                Err(_) if !resting.is_empty() => target.begin(client, &Tried::default(), None).ok()?,
-                Err(_) => return None,
-            };
-            let address = work.member().plan.address_for(key.local().port());
-            let upstream = upstream::connect(address).or_else(|error| {
-                // The node is out of descriptors or ports: an old flow has some.
-                let can_be_mended = upstream::is_ours(&error) && flows.displace(now).is_some();
-                if can_be_mended { upstream::connect(address) } else { Err(error) }
-            });
-            match upstream {
-                Ok(upstream) => {
-                    let open = Open::admit(service)?;
-                    work.member().counters.connections.inc();
-                    return Some(Forwarding::new(&self.worker, upstream, work, port, open));
-                }
-                Err(error) => {
-                    tracing::debug!(member = %address, %error, "cannot reach a member");
-                    work.member().counters.record(Attempt::ConnectFailed);
-                    let slot = flows.slot_of(work.member());
-                    flows.rest(slot, now + REFUSED_REST_MS);
-                }
-            }
-        }
-        None
-    }
-
-    /// Has the answers of a new flow told of.
-    fn hear(self: &Rc<Self>, flows: &mut Flows, id: FlowId) -> io::Result<()> {
-        let Some(flow) = flows.table.value_mut(id) else { return Ok(()) };
-        let mut answers = self.answers.borrow_mut();
-        let answers = match &*answers {
-            Some(answers) => answers,
-            None => {
-                let heard = Rc::new(Watched::new(epoll::create(epoll::CreateFlags::CLOEXEC)?)?);
-                drop(tokio::task::spawn_local(self.clone().answer(heard.clone())));
-                answers.insert(heard)
-            }
-        };
-        let data = epoll::EventData::new_u64(id.to_bits());
-        epoll::add(answers.get(), &flow.upstream, data, epoll::EventFlags::IN | epoll::EventFlags::ET)?;
-        Ok(())
-    }
-
-    /// Sends answers back and ends what must end, until there are no flows.
-    async fn answer(self: Rc<Self>, heard: Rc<Watched>) {
-        let seat = Seat::take(&self.worker.table, self.slot.group());
-        seat.occupy().await;
-        seat.expire_after(TICK);
-        self.worker.sockets.set(self.worker.sockets.get() + 1);
-        let mut events = Vec::with_capacity(PLACES);
-        poll_fn(|cx| self.poll_answers(&heard, &seat, &mut events, cx)).await;
-        self.worker.sockets.set(self.worker.sockets.get() - 1);
-    }
-
-    fn poll_answers(
-        self: &Rc<Self>,
-        heard: &Watched,
-        seat: &Seat,
-        events: &mut Vec<epoll::Event>,
-        cx: &mut Context<'_>,
-    ) -> Poll<()> {
-        let now = clock::now_ms();
-        let mut flows = self.flows.borrow_mut();
-        if seat.expired() {
-            flows.look_at_members(now);
-            seat.expire_after(TICK);
-        }
-        if flows.end_some(now, TURN_ENDS) {
-            cx.waker().wake_by_ref();
-        }
-        if flows.is_empty() {
-            *self.answers.borrow_mut() = None;
-            if self.worker.is_draining() {
-                self.ports.borrow_mut().iter_mut().for_each(|port| self.shut(port));
-            }
-            return Poll::Ready(());
-        }
-        let mut batch = self.worker.datagrams.borrow_mut();
-        let mut outgoing = Outgoing { batch: batch.get_or_insert_with(Batch::new), filled: 0, port: 0 };
-        for _ in 0..TURN_BATCHES {
-            let taken = heard.poll_take(cx, |epoll| {
-                events.clear();
-                epoll::wait(epoll, rustix::buffer::spare_capacity(events), Some(&NOW))?;
-                Ok(((), events.len() == events.capacity()))
-            });
-            match taken {
-                Poll::Ready(Ok(())) => {
-                    for event in &*events {
-                        self.take_answers(
-                            &mut flows,
-                            FlowId::from_bits(event.data.u64()),
-                            &mut outgoing,
-                            now,
-                        );
-                    }
-                }
-                Poll::Ready(Err(error)) => tracing::error!(%error, "cannot hear of answers"),
-                Poll::Pending => {
-                    self.send_out(&flows, &mut outgoing);
-                    return Poll::Pending;
-                }
-            }
-        }
-        self.send_out(&flows, &mut outgoing);
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
-    /// Takes what a flow's member has said.
-    fn take_answers(&self, flows: &mut Flows, id: FlowId, outgoing: &mut Outgoing<'_>, now: u64) {
-        loop {
-            let Some((key, _)) = flows.table.get(id) else { return };
-            let client = key.client();
-            let Some(flow) = flows.table.value_mut(id) else { return };
-            if outgoing.filled == PLACES || (outgoing.filled > 0 && outgoing.port != flow.port) {
-                self.send_out(flows, outgoing);
-                continue;
-            }
-            let first = outgoing.filled;
-            match outgoing.batch.receive(&flow.upstream, first) {
-                Ok(count) => {
-                    let places = first..first + count;
-                    let Some(flow) = flows.table.handle_answer(now, id) else { return };
-                    flow.count_answers(outgoing.batch, places.clone());
-                    flow.look_at_member(outgoing.batch, places.clone(), now);
-                    outgoing.port = flow.port;
-                    outgoing.filled = places.end;
-                    places.for_each(|place| outgoing.batch.set_peer(place, client));
-                    if outgoing.filled < PLACES {
-                        return;
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if upstream::is_refusal(&error) => {
-                    return self.break_off(flows, id, &error, now);
-                }
-                Err(error) => return tracing::debug!(%client, %error, "a member's datagram was lost"),
-            }
-        }
-    }
-
-    /// Sends the gathered answers to their clients.
-    fn send_out(&self, flows: &Flows, outgoing: &mut Outgoing<'_>) {
-        let filled = std::mem::take(&mut outgoing.filled);
-        let ports = self.ports.borrow();
-        let Some(OpenPort { socket, .. }) =
-            ports.get(outgoing.port as usize).and_then(|port| port.open.as_ref())
-        else {
-            return;
-        };
-        let counters = &flows.service.counters;
-        let mut from = 0;
-        while from < filled {
-            match outgoing.batch.send_to(socket.get(), from..filled) {
-                Ok(count) => {
-                    let bytes: usize =
-                        (from..from + count).map(|place| outgoing.batch.datagram(place).len()).sum();
-                    counters.bytes_out.add(bytes as u64);
-                    counters.datagrams_out.add(count as u64);
-                    from += count.max(1);
-                }
-                // A queue that is full loses datagrams, as any queue on the way does.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // Of this one client.
-                Err(error) => {
-                    tracing::debug!(%error, "an answer was lost");
-                    from += 1;
-                }
-            }
-        }
-    }
-
     /// A member has refused: its flow ends, and others are preferred for a while.
     fn break_off(&self, flows: &mut Flows, id: FlowId, error: &io::Error, now: u64) {
         let Some((_, slot)) = flows.table.get(id) else { return };
@@ -538,15 +194,6 @@ impl Forwarder {
         flows.rest(slot, now + REFUSED_REST_MS);
     }
 }
-
-/// Answers that were taken and not yet sent: the first places of a batch, all for the same port.
-struct Outgoing<'b> {
-    batch: &'b mut Batch,
-    filled: usize,
-    port: PortIndex,
-}
-
-const NOW: rustix::event::Timespec = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
 
 /// Where a flow's datagrams come from.
 type Upstream = OwnedFd;

@@ -5,6 +5,12 @@
 //!
 //! Source: RFC 8470 sections 3 and 5; RFC 9110 section 9.2.1.
 
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    task::{Context, Poll, Waker},
+};
+
 use wire::h1::{Framing, MethodKind, RequestHead};
 
 /// The name of the mark. A client that is a proxy itself may have set it, and then it stays; it is never there twice.
@@ -26,6 +32,48 @@ pub(super) fn may_go(head: &RequestHead<'_>) -> bool {
         | MethodKind::Other => false,
     };
     safe && matches!(head.framing(), Framing::None | Framing::Length(0)) && head.upgrade().is_none()
+}
+
+/// Streams of one connection that wait for the end of its client's handshake, which the connection's task carries on.
+#[derive(Default)]
+pub(crate) struct EarlyStreams {
+    waiting: RefCell<Vec<Waker>>,
+    /// The connection has ended.
+    over: Cell<bool>,
+}
+
+impl EarlyStreams {
+    /// For a stream: ready when the client's handshake is over, so that it is early no more.
+    ///
+    /// # Errors
+    /// When the connection has ended before.
+    pub(crate) fn poll(&self, cx: &mut Context<'_>, is_early: bool) -> Poll<io::Result<()>> {
+        if !is_early {
+            return Poll::Ready(Ok(()));
+        }
+        if self.over.get() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        let mut waiting = self.waiting.borrow_mut();
+        if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            waiting.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// For the connection's task: lets them go on when they are early no more. Not asked when none waits.
+    pub(crate) fn wake(&self, is_early: impl FnOnce() -> bool) {
+        let mut waiting = self.waiting.borrow_mut();
+        if !waiting.is_empty() && !is_early() {
+            waiting.drain(..).for_each(Waker::wake);
+        }
+    }
+
+    /// For the connection's task: the connection has ended.
+    pub(crate) fn end(&self) {
+        self.over.set(true);
+        self.wake(|| false);
+    }
 }
 
 #[cfg(test)]

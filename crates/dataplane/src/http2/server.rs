@@ -1,12 +1,12 @@
 //! A client's connection of HTTP/2: its streams, its end.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::Cell,
     future::poll_fn,
     io,
     net::SocketAddr,
     rc::Rc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -23,7 +23,14 @@ use super::{
     stream::H2Stream,
     transport::{Socket, Transport},
 };
-use crate::{acceptor::Door, http as http1, http::ClientTls, layer4::Open, stream::Stream, table::Seat};
+use crate::{
+    acceptor::Door,
+    http as http1,
+    http::{ClientTls, EarlyStreams},
+    layer4::Open,
+    stream::Stream,
+    table::Seat,
+};
 
 /// Streams that a client may have open at once.
 const STREAMS_MAX: u32 = 128;
@@ -52,10 +59,7 @@ pub(super) struct Session {
     pub(super) tls: Option<Rc<ClientTls>>,
     peer: SocketAddr,
     streams: Cell<usize>,
-    /// Streams that wait for the end of the client's handshake.
-    waiting: RefCell<Vec<Waker>>,
-    /// The connection has ended.
-    over: Cell<bool>,
+    early: EarlyStreams,
 }
 
 impl Session {
@@ -69,25 +73,7 @@ impl Session {
 
     /// For a stream: ready when the client's handshake is over, which the connection's task carries on.
     pub(super) fn poll_handshake(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.socket.is_early() {
-            return Poll::Ready(Ok(()));
-        }
-        if self.over.get() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
-        let mut waiting = self.waiting.borrow_mut();
-        if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-            waiting.push(cx.waker().clone());
-        }
-        Poll::Pending
-    }
-
-    /// Wakes the streams that wait for the end of the handshake, if it is over.
-    fn wake_waiting(&self) {
-        let mut waiting = self.waiting.borrow_mut();
-        if !waiting.is_empty() && (self.over.get() || !self.socket.is_early()) {
-            waiting.drain(..).for_each(Waker::wake);
-        }
+        self.early.poll(cx, self.socket.is_early())
     }
 }
 
@@ -124,20 +110,15 @@ pub(crate) async fn serve(door: Rc<Door>, stream: Stream, peer: SocketAddr, seat
     .await;
     let Some(connection) = connection else { return };
     seat.expire_after(service.plan.idle_timeout.max(http1::request_timeout(&service)));
-    let session = Rc::new(Session {
-        door,
-        socket,
-        tls,
-        peer,
-        streams: Cell::new(0),
-        waiting: RefCell::default(),
-        over: Cell::new(false),
-    });
+    let session =
+        Rc::new(Session { door, socket, tls, peer, streams: Cell::new(0), early: EarlyStreams::default() });
     let mut life = Life { session: session.clone(), connection, seat, state: State::Open };
     poll_fn(|cx| {
         let over = life.poll(cx);
-        session.over.set(over.is_ready());
-        session.wake_waiting();
+        match over {
+            Poll::Ready(()) => session.early.end(),
+            Poll::Pending => session.early.wake(|| session.socket.is_early()),
+        }
         over
     })
     .await;

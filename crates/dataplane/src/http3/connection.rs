@@ -32,7 +32,7 @@ use super::{
 use crate::{
     acceptor::Door,
     http as http1,
-    http::ClientTls,
+    http::{ClientTls, EarlyStreams},
     http2::guard::Credit,
     layer4::Open,
     table::{Seat, TICK},
@@ -50,9 +50,7 @@ pub(super) struct Session {
     /// The client's part of the handshake is not over.
     early: Cell<bool>,
     /// Streams that wait for that.
-    waiting: RefCell<Vec<Waker>>,
-    /// The connection has ended.
-    over: Cell<bool>,
+    waiting: EarlyStreams,
     streams: Cell<usize>,
     /// When the last stream ended, in ticks.
     quiet_since: Cell<u32>,
@@ -144,21 +142,7 @@ impl Session {
 
     /// For a stream: ready when the client's handshake is over.
     pub(super) fn poll_handshake(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.early.get() {
-            return Poll::Ready(Ok(()));
-        }
-        if self.over.get() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
-        let mut waiting = self.waiting.borrow_mut();
-        if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-            waiting.push(cx.waker().clone());
-        }
-        Poll::Pending
-    }
-
-    fn wake_waiting(&self) {
-        self.waiting.borrow_mut().drain(..).for_each(Waker::wake);
+        self.waiting.poll(cx, self.early.get())
     }
 }
 
@@ -184,8 +168,7 @@ pub(super) async fn serve(
         opened: Opened::default(),
         tls: OnceCell::new(),
         early: Cell::new(true),
-        waiting: RefCell::default(),
-        over: Cell::new(false),
+        waiting: EarlyStreams::default(),
         streams: Cell::new(0),
         quiet_since: Cell::new(0),
         fields_max: Cell::new(u64::MAX),
@@ -217,8 +200,7 @@ pub(super) async fn serve(
         life.look_after(cx)
     })
     .await;
-    session.over.set(true);
-    session.wake_waiting();
+    session.waiting.end();
 }
 
 /// A connection at work.
@@ -263,7 +245,7 @@ impl Life {
         self.state = State::Open;
         drop(self.handshaking.take());
         session.early.set(false);
-        session.wake_waiting();
+        session.waiting.wake(|| false);
         let service = session.door.slot.service();
         let resumed = session.handshake().is_some_and(|handshake| handshake.info.resumed);
         service.counters.tls().stands(TlsVersion::V13, resumed);

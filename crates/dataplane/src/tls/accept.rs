@@ -14,12 +14,7 @@ use wire::client_hello::{ClientHello, HelloParse, NotTls};
 use super::{
     OpensslStream, Terms, TlsInfo, TlsStream, failure::failure, handshake::Handshake, openssl::Fallback,
 };
-use crate::{
-    io as socket,
-    service::Service,
-    table::Seat,
-    worker::Worker,
-};
+use crate::{io as socket, service::Service, table::Seat, worker::Worker};
 
 /// What a connection to a port of TLS turned out to be.
 pub(crate) enum Accepted {

@@ -4,7 +4,6 @@ use std::{
     future::poll_fn,
     io,
     net::SocketAddr,
-    ops::Range,
     os::fd::OwnedFd,
     rc::Rc,
     task::{Context, Poll},
@@ -13,7 +12,12 @@ use std::{
 use balance::FlowKey;
 use tokio::task::JoinHandle;
 
-use super::{Forwarder, PortIndex, Refusal, TURN_BATCHES, link};
+use super::{
+    Forwarder, PortIndex, TURN_BATCHES,
+    flows::Refusal,
+    link,
+    passing::{InFlow, Run},
+};
 use crate::{
     clock,
     handover::ListeningSocket,
@@ -56,22 +60,16 @@ impl Forwarder {
     }
 
     /// Asks a former process, the first or the one behind `asked`, whether it knows the flow of these datagrams. False: there is none to be
-    /// asked. `places` holds what was not given to one.
-    pub(super) fn ask_formers(
-        &self,
-        batch: &Batch,
-        places: &mut Range<usize>,
-        client: SocketAddr,
-        port: PortIndex,
-        asked: Option<&Rc<Watched>>,
-    ) -> bool {
+    /// asked. `run` holds what was not given to one.
+    pub(super) fn ask_formers(&self, batch: &Batch, run: &mut Run, asked: Option<&Rc<Watched>>) -> bool {
         let ports = self.ports.borrow();
-        let open = ports.get(port as usize).and_then(|port| port.open.as_ref());
+        let Run { places, key, port } = run;
+        let open = ports.get(*port as usize).and_then(|port| port.open.as_ref());
         let formers = open.map(|open| &open.formers[..]).unwrap_or_default();
         let behind = asked.and_then(|asked| formers.iter().position(|one| Rc::ptr_eq(&one.link, asked)));
         for former in &formers[behind.map_or(0, |behind| behind + 1)..] {
             while places.start < places.end {
-                match link::send(former.link.get(), batch.datagram(places.start), client) {
+                match link::send(former.link.get(), batch.datagram(places.start), key.client()) {
                     Ok(()) => {}
                     // A queue that is full loses datagrams, as any queue on the way does.
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -110,16 +108,15 @@ impl Forwarder {
                     return Poll::Ready(());
                 }
                 let Some(client) = link::take(batch, place) else { continue };
-                let (key, mut places) = (FlowKey::new(client, address), place..place + 1);
-                if let Some((id, _, flow)) = flows.table.handle_datagram(now, &key) {
-                    flow.look_at_client(batch, places.clone(), now);
-                    let refused = flow.send(batch, &mut places, &flows.service.counters);
-                    let Err(Refusal { error }) = refused else { continue };
-                    self.break_off(flows, id, &error, now);
-                } else if self.ask_formers(batch, &mut places, client, port, Some(link)) {
-                    continue;
+                let mut run = Run { places: place..place + 1, key: FlowKey::new(client, address), port };
+                let is_passed = match self.pass_in_flow(flows, batch, &mut run, now) {
+                    InFlow::Passed => true,
+                    InFlow::Refused => false,
+                    InFlow::Unknown => self.ask_formers(batch, &mut run, Some(link)),
+                };
+                if !is_passed {
+                    self.begin_here(flows, batch, run, now);
                 }
-                self.begin_here(flows, batch, places, key, port, now);
             }
         }
         cx.waker().wake_by_ref();

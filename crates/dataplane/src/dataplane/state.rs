@@ -1,0 +1,86 @@
+//! What is in force: the plan, and what was bound and made for it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::{Arc, Weak},
+};
+
+use model::{ListenerId, PolicyId, TargetId};
+use plan::{ListenerPlan, Plan};
+
+use super::agreed_tls::AgreedTls;
+use crate::{
+    bind::CannotListen,
+    handover::Heirlooms,
+    http3,
+    limits::{AllCaps, PolicyLimit},
+    target::SharedTarget,
+};
+
+/// What is in force.
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) plan: Option<Arc<Plan>>,
+    pub(super) listeners: BTreeMap<ListenerId, InForce>,
+    pub(super) heirlooms: Heirlooms,
+    pub(super) caps: AllCaps,
+    /// Sockets of QUIC, also those that serve the last clients of a listener that is gone.
+    pub(super) quic: BTreeMap<SocketAddr, Weak<http3::Sockets>>,
+    /// Whether the sockets were lent to a process that takes over: none is bound beside them.
+    pub(super) lent: bool,
+    pub(super) draining: bool,
+}
+
+pub(super) struct InForce {
+    pub(super) bound: BTreeSet<SocketAddr>,
+    pub(super) targets: Targets,
+    pub(super) limiters: Limiters,
+    pub(super) tls: AgreedTls,
+    /// What the plan says by itself that it cannot do.
+    pub(super) plan_fault: Option<String>,
+    /// Why an address is not listened on; that may heal by itself.
+    pub(super) bind_fault: Option<String>,
+}
+
+impl InForce {
+    pub(super) fn fault(&self) -> Option<&String> {
+        self.plan_fault.as_ref().or(self.tls.fault()).or(self.bind_fault.as_ref())
+    }
+}
+
+/// The targets of a listener: of its default pool and of the pools that its policies name.
+pub(super) type Targets = BTreeMap<TargetId, Arc<SharedTarget>>;
+
+/// The limiters of a listener's policies that have limits. A limiter lives as long as its limit stays the same, so that a change of
+/// something else gives nobody anew what they used.
+pub(super) type Limiters = BTreeMap<PolicyId, Arc<PolicyLimit>>;
+
+impl State {
+    /// The sockets of an address of QUIC: those that are there, or new ones.
+    pub(super) fn quic_sockets(
+        &mut self,
+        address: SocketAddr,
+        workers: usize,
+    ) -> Result<Arc<http3::Sockets>, CannotListen> {
+        if let Some(sockets) = self.quic.get(&address).and_then(Weak::upgrade) {
+            return Ok(sockets);
+        }
+        let sockets = http3::Sockets::bind(address, workers)?;
+        self.quic.retain(|_, known| known.strong_count() > 0);
+        self.quic.insert(address, Arc::downgrade(&sockets));
+        Ok(sockets)
+    }
+
+    /// The plans of the listeners that wait for an address.
+    pub(super) fn failed(&self) -> Vec<Arc<ListenerPlan>> {
+        let Some(plan) = &self.plan else { return Vec::new() };
+        let failed = self.listeners.iter().filter(|(_, listener)| listener.bind_fault.is_some());
+        failed.filter_map(|(id, _)| plan.listeners.get(id).cloned()).collect()
+    }
+
+    pub(super) fn faults(&self) -> Vec<(ListenerId, String)> {
+        let fault = |(id, listener): (&ListenerId, &InForce)| Some((*id, listener.fault()?.clone()));
+        self.listeners.iter().filter_map(fault).collect()
+    }
+}
