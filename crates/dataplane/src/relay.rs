@@ -168,6 +168,8 @@ pub(crate) struct Way {
     bulk: u8,
     state: State,
     turns: Turns,
+    /// The source was asked for bytes before.
+    asked: bool,
     /// Bytes that went beyond what is allowed, and count against what comes.
     debt: u64,
 }
@@ -357,9 +359,9 @@ impl Way {
         let Ends { worker, from, to, connecting, moved, .. } = ends;
         let mut scratch = worker.buffers.scratch.borrow_mut();
         let window = &mut scratch[..WINDOW_BYTES];
-        let read = match *connecting {
-            true => from.poll_first_read(cx, window),
-            false => from.poll_read(cx, window),
+        let read = match std::mem::replace(&mut self.asked, true) || !*connecting {
+            true => from.poll_read(cx, window),
+            false => from.poll_first_read(cx, window),
         };
         let bytes = match std::task::ready!(read) {
             Ok(0) => {
