@@ -21,9 +21,9 @@ use std::{
     time::Duration,
 };
 
-use http2::{connect, request, run};
+use http2::{connect, request};
 use records::{logging, records};
-use rig::{Client, Member, Rig, eventually, free_address, http, ok, reset, with_http};
+use rig::{Client, Member, Rig, eventually, free_address, http, ok, reset, run, with_http};
 use secured::{Like, TlsClient, certificate, client_config, over_tls, tls_plan};
 
 const GET: &str = "GET /slow HTTP/1.1\r\nHost: t\r\n\r\n";

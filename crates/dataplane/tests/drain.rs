@@ -13,13 +13,8 @@ use std::{
     },
 };
 
-use model::{
-    DrainTimeout, MonitorType, ProbeInterval, ProbeThreshold, ProbeTimeout, Weight,
-    health_monitor::{ExpectedStatuses, HttpProbe, ProbeMethod, ProbePath},
-    pool::Drain,
-    target::ProbeSettings,
-};
-use plan::TargetPlan;
+use model::{DrainTimeout, MonitorType, Weight, pool::Drain};
+use plan::{MemberPlan, TargetPlan};
 use rig::{Client, ListenerPlan, Member, Rig, again, eventually, free_address, http, tcp, with_target};
 
 /// Shorter than every other limit of the rig's listeners.
@@ -130,21 +125,7 @@ fn a_pool_that_goes_drains_as_its_members_would() {
 }
 
 fn probe(target: &mut TargetPlan) {
-    target.probe = Some(ProbeSettings {
-        kind: MonitorType::Http,
-        interval: ProbeInterval::of(1),
-        timeout: ProbeTimeout::of(1),
-        rise: ProbeThreshold::of(1),
-        fall: ProbeThreshold::of(1),
-        port: None,
-        datagram: None,
-        http: HttpProbe {
-            method: ProbeMethod::Get,
-            path: ProbePath::root(),
-            host: None,
-            expected: ExpectedStatuses::ok(),
-        },
-    });
+    target.probe = Some(rig::probe(MonitorType::Http));
 }
 
 #[test]
@@ -157,12 +138,18 @@ fn flows_of_an_unhealthy_member_end_by_the_delay_unless_it_gets_work_all_the_sam
         false => b"HTTP/1.1 503 Unwell\r\nContent-Length: 0\r\n\r\n".to_vec(),
     });
     let rig = Rig::start();
-    let mut flows = Flow::begin(&rig, &[&member; 3], &[Some(ON), Some(OFF), Some(ON)]);
-    let all_down = flows[2].listener.default_target.as_ref().unwrap().id;
+    let always_well = Member::named("well");
+    let mut flows = Flow::begin(&rig, &[&member; 4], &[Some(ON), Some(OFF), Some(ON), Some(ON)]);
+    let id = |flow: &Flow| flow.listener.default_target.as_ref().unwrap().id;
+    let (all_down, all_but_one) = (id(&flows[2]), id(&flows[3]));
     change(&rig, &flows, |target| {
         probe(target);
-        target.all_down_forward = target.id == all_down;
+        target.all_down_forward = target.id == all_down || target.id == all_but_one;
         target.members[0].probe_address = prober.address;
+        if target.id == all_but_one {
+            let idle = rig::member_plan(always_well.address);
+            target.members.push(MemberPlan { weight: Weight::of(0), ..idle });
+        }
     });
     for flow in &mut flows {
         let opened = || echoes(&mut Client::connect(flow.address));
@@ -173,6 +160,8 @@ fn flows_of_an_unhealthy_member_end_by_the_delay_unless_it_gets_work_all_the_sam
     assert!(echoes(&mut flows[1].client), "without a delay");
     assert!(echoes(&mut flows[2].client), "with all members down, all work");
     assert!(echoes(&mut Client::connect(flows[2].address)));
+    assert!(echoes(&mut flows[3].client), "a healthy member that takes no work is no way out");
+    assert!(echoes(&mut Client::connect(flows[3].address)));
 }
 
 /// A member that begins a tunnel where one is asked for, and answers others when it is let.

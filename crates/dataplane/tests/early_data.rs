@@ -1,13 +1,14 @@
 //! Early data of TLS 1.3: what is served before the client's part of the handshake, what waits for it, and what never counts.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[path = "rig/records.rs"]
+mod records;
 mod rig;
 #[path = "rig/tls.rs"]
 #[allow(dead_code, reason = "this file uses its part")]
 mod secured;
 
 use std::{
-    fs,
     io::{Cursor, ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
     sync::Arc,
@@ -15,16 +16,12 @@ use std::{
     time::Duration,
 };
 
-use dataplane::Config;
-use model::{
-    AccessLogId,
-    listener::{TlsHeader, TlsHeaderSwitch},
-};
-use plan::{AccessLogPlan, ListenerPlan, TlsPlan};
+use model::listener::{TlsHeader, TlsHeaderSwitch};
+use plan::TlsPlan;
+use records::{logging, records};
 use rig::{Member, PATIENCE, Request, Rig, eventually, free_address, header, http, ok, with_http};
 use rustls::{ClientConfig, ClientConnection, pki_types::ServerName};
 use secured::{Authority, Like, TlsClient, certificate, client_config, over_tls, tls_plan};
-use telemetry::{AccessLogs, access_log::Rotation};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: t\r\n\r\n";
 const POST: &str = "POST /post HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\n\r\nbody";
@@ -426,28 +423,11 @@ fn a_record_of_the_access_log_says_of_tls_what_it_always_says() {
     let member = Member::named("a");
     let address = free_address();
     let listener = over_tls(http(address, &[member.address]), early_plan());
-    let dir = tempfile::tempdir().unwrap();
-    let access_logs = AccessLogs::start(dir.path().to_owned(), Rotation::default()).unwrap();
-    let rig = Rig::with_config(Config { workers: 2, access_logs, ..Config::default() });
-    let log = AccessLogPlan {
-        id: AccessLogId::new(uuid::Uuid::nil()),
-        load_balancer: listener.load_balancer,
-        project: listener.project,
-        group: "group".into(),
-        topic: "topic".into(),
-    };
-    let _ = rig.apply([ListenerPlan { access_log: Some(Arc::new(log)), ..listener }]);
+    let (_rig, dir) = logging(listener);
     let config = known(address);
     let mut client = Early::saying(address, &config, "GET /early HTTP/1.1\r\nHost: t\r\n\r\n");
     assert_eq!(client.response().text(), "a");
-    let mut lines: Vec<String> = Vec::new();
-    eventually("the records are written", || {
-        let files = fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().path());
-        lines = files
-            .flat_map(|file| fs::read_to_string(file).unwrap().lines().map(str::to_owned).collect::<Vec<_>>())
-            .collect();
-        lines.len() == 2
-    });
+    let lines = records(&dir, 2);
     let early = lines
         .iter()
         .find(|line| line.contains("GET http://t/early "))

@@ -15,11 +15,7 @@ use std::{
 };
 
 use dataplane::{Inheritance, Verdicts};
-use model::{
-    MonitorType, ProbeInterval, ProbeThreshold, ProbeTimeout, Verdict,
-    health_monitor::{ExpectedStatuses, HttpProbe, ProbeMethod, ProbePath},
-    target::ProbeSettings,
-};
+use model::{MonitorType, ProbeThreshold, Verdict, target::ProbeSettings};
 use rig::{Client, ListenerPlan, Member, Rig, again, free_address, get, http, tcp, with_target};
 
 /// What a successor with so many workers gets from a data plane that serves these listeners; both are in force, none accepts.
@@ -242,19 +238,9 @@ fn what_probes_found_holds_until_they_find_something_else_often_enough() {
     let address = free_address();
     let listener = with_target(http(address, &[up.address, down.address]), |target| {
         target.probe = Some(ProbeSettings {
-            kind: MonitorType::Http,
-            interval: ProbeInterval::of(1),
-            timeout: ProbeTimeout::of(1),
             rise: ProbeThreshold::of(2),
             fall: ProbeThreshold::of(10),
-            port: None,
-            datagram: None,
-            http: HttpProbe {
-                method: ProbeMethod::Get,
-                path: ProbePath::root(),
-                host: None,
-                expected: ExpectedStatuses::ok(),
-            },
+            ..rig::probe(MonitorType::Http)
         });
         // Nobody answers there: the first probe fails, and would count at once if nothing were known.
         target.members[0].probe_address = free_address();

@@ -234,10 +234,12 @@ fn a_slow_client_that_connected_before_a_drain_is_served() {
     std::thread::scope(|scope| {
         scope.spawn(|| rig.runtime.block_on(rig.dataplane.drain(rig::PATIENCE)));
         eventually("nobody gets in any more", || std::net::TcpStream::connect(address).is_err());
-        // What a client takes for its first words, and then for its next: several ticks of the worker.
-        std::thread::sleep(Duration::from_millis(350));
+        // What a client takes for its first words, and then for its next: more than a tick of the worker, and much less than the second
+        // that it has.
+        let pause = || std::thread::park_timeout(Duration::from_millis(150));
+        pause();
         client.say_hello();
-        std::thread::sleep(Duration::from_millis(350));
+        pause();
         assert_eq!(client.get("/").text(), "x");
     });
 }

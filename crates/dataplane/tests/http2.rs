@@ -1,6 +1,10 @@
 //! HTTP/2 of clients. (In clear, which only plans made by hand allow; what is below the frames is tested elsewhere.)
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[path = "rig/h2.rs"]
+mod client;
+#[path = "rig/echo.rs"]
+mod echo;
 mod rig;
 
 use std::{
@@ -12,13 +16,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use h2::{
-    client::{Builder, SendRequest},
-    ext::Protocol,
+use client::{connect, request, websocket, whole};
+use echo::websocket_member;
+use h2::client::Builder;
+use http::{HeaderMap, Method};
+use rig::{
+    Member, Rig, eventually, eventually_async, free_address, http as http_listener, ok, run, with_http,
 };
-use http::{HeaderMap, Method, Request, Response, Version};
-use rig::{Member, Rig, eventually, free_address, http as http_listener, ok, with_http};
-use sha1::Digest;
 
 /// A listener of HTTP/2 before these members.
 fn serving(members: &[SocketAddr]) -> (Rig, SocketAddr) {
@@ -26,48 +30,12 @@ fn serving(members: &[SocketAddr]) -> (Rig, SocketAddr) {
     (Rig::serving(with_http(http_listener(address, members), |http| http.http2 = true)), address)
 }
 
-/// Runs a test's client; it must end in time.
-fn run<T>(test: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, async {
-        tokio::time::timeout(rig::PATIENCE, test).await.expect("the test ends in time")
-    })
-}
-
-async fn connect(address: SocketAddr) -> SendRequest<Bytes> {
-    let tcp = tokio::net::TcpStream::connect(address).await.unwrap();
-    let (client, connection) = Builder::new().handshake(tcp).await.unwrap();
-    tokio::task::spawn_local(async move { drop(connection.await) });
-    client.ready().await.unwrap()
-}
-
-fn request(method: Method, path: &str) -> Request<()> {
-    let uri = format!("http://example.test{path}");
-    Request::builder().method(method).uri(uri).version(Version::HTTP_2).body(()).unwrap()
-}
-
-/// All of a response.
-async fn whole(
-    response: impl Future<Output = Result<Response<h2::RecvStream>, h2::Error>>,
-) -> (Response<()>, Vec<u8>, Option<HeaderMap>) {
-    let (parts, mut body) = response.await.unwrap().into_parts();
-    let mut bytes = Vec::new();
-    while let Some(frame) = body.data().await {
-        let frame = frame.unwrap();
-        body.flow_control().release_capacity(frame.len()).unwrap();
-        bytes.extend_from_slice(&frame);
-    }
-    let trailers = body.trailers().await.unwrap();
-    (Response::from_parts(parts, ()), bytes, trailers)
-}
-
 #[test]
 fn streams_of_one_connection_are_requests_of_their_own() {
     let member = Member::http(|request| ok(request.head.split(' ').nth(1).unwrap()));
     let (_rig, address) = serving(&[member.address]);
     run(async {
-        let mut client = connect(address).await;
+        let mut client = connect(address).await.0;
         let asked: Vec<_> = (0..50)
             .map(|n| client.send_request(request(Method::GET, &format!("/{n}?x")), true).unwrap().0)
             .collect();
@@ -103,7 +71,7 @@ fn bodies_and_trailers_go_both_ways() {
     for length_said in [true, false] {
         let sent = sent.clone();
         run(async move {
-            let mut client = connect(address).await;
+            let mut client = connect(address).await.0;
             let mut post = request(Method::POST, "/");
             if length_said {
                 post.headers_mut().insert("content-length", sent.len().into());
@@ -142,7 +110,7 @@ fn a_client_that_reads_nothing_gets_no_more_than_its_window() {
     });
     let (rig, address) = serving(&[member.address]);
     run(async {
-        let mut client = connect(address).await;
+        let mut client = connect(address).await.0;
         let (response, _) = client.send_request(request(Method::GET, "/"), true).unwrap();
         let mut body = response.await.unwrap().into_body();
         let mut seen = 0;
@@ -168,16 +136,12 @@ fn a_stream_that_the_client_gives_up_is_given_up_at_the_member() {
     });
     let (_rig, address) = serving(&[member.address]);
     run(async {
-        let mut client = connect(address).await;
+        let mut client = connect(address).await.0;
         let (response, mut stream) = client.send_request(request(Method::GET, "/"), true).unwrap();
-        while member.connection_count() == 0 {
-            tokio::task::yield_now().await;
-        }
+        eventually_async("the member is asked", || member.connection_count() > 0).await;
         stream.send_reset(h2::Reason::CANCEL);
         drop(response);
-        while !*ended.lock().unwrap() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        eventually_async("the member is told", || *ended.lock().unwrap()).await;
     });
 }
 
@@ -186,7 +150,7 @@ fn what_cannot_be_said_in_http_1_is_refused_and_the_connection_goes_on() {
     let member = Member::named("one");
     let (_rig, address) = serving(&[member.address]);
     run(async {
-        let mut client = connect(address).await;
+        let mut client = connect(address).await.0;
         let mut odd = request(Method::GET, "/");
         odd.headers_mut().insert("host", "another.test".parse().unwrap());
         let refused = client.send_request(odd, true).unwrap().0.await.unwrap_err();
@@ -206,7 +170,7 @@ fn a_response_that_breaks_off_never_looks_whole() {
     });
     let (_rig, address) = serving(&[member.address]);
     run(async {
-        let mut client = connect(address).await;
+        let mut client = connect(address).await.0;
         let broken = match client.send_request(request(Method::GET, "/"), true).unwrap().0.await {
             // The reset may overtake the head.
             Err(error) => error,
@@ -230,14 +194,14 @@ fn own_answers_and_answers_to_head_are_answers_of_http_2() {
     let member = Member::http(|_| b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n".to_vec());
     let (_other, with_member) = serving(&[member.address]);
     run(async {
-        let mut client = connect(address).await;
+        let mut client = connect(address).await.0;
         let (head, body, _) = whole(client.send_request(request(Method::GET, "/"), true).unwrap().0).await;
         assert_eq!(
             (head.status().as_u16(), head.headers()["x-router-code"].as_bytes()),
             (404, &b"40000"[..])
         );
         assert!(body.starts_with(b"<html>"));
-        let mut client = connect(with_member).await;
+        let mut client = connect(with_member).await.0;
         let (head, body, _) = whole(client.send_request(request(Method::HEAD, "/"), true).unwrap().0).await;
         assert_eq!((head.headers()["content-length"].as_bytes(), body.len()), (&b"5"[..], 0));
     });
@@ -245,30 +209,12 @@ fn own_answers_and_answers_to_head_are_answers_of_http_2() {
 
 #[test]
 fn a_websocket_is_a_stream_of_its_own() {
-    let member = Member::start(|mut stream| {
-        let mut reader = BufReader::new(stream.try_clone().unwrap());
-        let head = rig::read_head(&mut reader).unwrap();
-        let key = rig::header(&head, "sec-websocket-key").unwrap();
-        let hash = <sha1::Sha1 as sha1::Digest>::new().chain_update(key);
-        let hash = hash.chain_update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11").finalize();
-        let accept = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, hash);
-        write!(stream, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept}\r\n\r\n").unwrap();
-        let mut piece = [0; 1024];
-        while let Ok(bytes @ 1..) = reader.read(&mut piece) {
-            stream.write_all(&piece[..bytes]).unwrap();
-        }
-    });
+    let member = websocket_member("");
     let (_rig, address) = serving(&[member.address]);
     run(async {
-        let mut client = connect(address).await;
-        // The server says that it knows the extension in its first SETTINGS.
-        while !client.is_extended_connect_protocol_enabled() {
-            tokio::task::yield_now().await;
-        }
-        let mut connect = request(Method::CONNECT, "/chat");
-        connect.headers_mut().insert("sec-websocket-version", "13".parse().unwrap());
-        connect.extensions_mut().insert(Protocol::from_static("websocket"));
-        let (response, mut up) = client.send_request(connect, false).unwrap();
+        let mut client = connect(address).await.0;
+        let asked = websocket(&client, "/chat").await;
+        let (response, mut up) = client.send_request(asked, false).unwrap();
         let response = response.await.unwrap();
         assert_eq!(response.status().as_u16(), 200);
         let mut down = response.into_body();
@@ -350,12 +296,8 @@ fn what_was_meant_for_a_websocket_that_is_refused_is_read_by_nobody() {
     let member = Member::named("no");
     let (_rig, address) = serving(&[member.address]);
     run(async {
-        let mut client = connect(address).await;
-        while !client.is_extended_connect_protocol_enabled() {
-            tokio::task::yield_now().await;
-        }
-        let mut asked = request(Method::CONNECT, "/chat");
-        asked.extensions_mut().insert(Protocol::from_static("websocket"));
+        let mut client = connect(address).await.0;
+        let asked = websocket(&client, "/chat").await;
         let (response, mut up) = client.send_request(asked, false).unwrap();
         up.send_data("GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n".into(), false).unwrap();
         let (head, body, _) = whole(response).await;
@@ -376,21 +318,40 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// A connection that said its preface, and everything that it hears.
-fn raw(address: SocketAddr) -> (std::net::TcpStream, std::thread::JoinHandle<Vec<u8>>) {
+/// What a client hears, as it comes.
+struct Heard {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Heard {
+    fn has(&self, frame: &[u8]) -> bool {
+        self.bytes.lock().unwrap().windows(frame.len()).any(|bytes| bytes == frame)
+    }
+
+    /// Everything, at the end of the connection.
+    fn join(self) -> Vec<u8> {
+        self.thread.join().unwrap();
+        std::mem::take(&mut self.bytes.lock().unwrap())
+    }
+}
+
+/// A connection that said its preface.
+fn raw(address: SocketAddr) -> (std::net::TcpStream, Heard) {
     let mut stream = std::net::TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(rig::PATIENCE)).unwrap();
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
     stream.write_all(&frame(4, 0, 0, &[])).unwrap();
     let mut reader = stream.try_clone().unwrap();
-    let heard = std::thread::spawn(move || {
-        let (mut heard, mut piece) = (Vec::new(), [0; 65536]);
-        while let Ok(bytes @ 1..) = reader.read(&mut piece) {
-            heard.extend_from_slice(&piece[..bytes]);
+    let bytes: Arc<Mutex<Vec<u8>>> = Arc::default();
+    let heard = bytes.clone();
+    let thread = std::thread::spawn(move || {
+        let mut piece = [0; 65536];
+        while let Ok(count @ 1..) = reader.read(&mut piece) {
+            heard.lock().unwrap().extend_from_slice(&piece[..count]);
         }
-        heard
     });
-    (stream, heard)
+    (stream, Heard { bytes, thread })
 }
 
 /// GET / of http://a, in HPACK's static table.
@@ -430,14 +391,14 @@ fn floods_end_their_connection_with_a_word_and_hurt_no_other() {
         let (mut stream, heard) = raw(address);
         let sent = (0..200_000).take_while(|n| stream.write_all(&flood(*n)).is_ok()).count();
         assert!(sent < 200_000, "{why}: all was taken");
-        let heard = heard.join().unwrap();
+        let heard = heard.join();
         let goaway = heard.windows(17).rfind(|frame| frame[..4] == [0, 0, 8, 7] && frame[4] == 0);
         if let Some(goaway) = goaway {
             assert!(!calm || goaway[16] == CALM, "{why}: code {}", goaway[16]);
         }
     }
     run(async {
-        let mut client = connect(address).await;
+        let mut client = connect(address).await.0;
         let (head, ..) = whole(client.send_request(request(Method::GET, "/"), true).unwrap().0).await;
         assert_eq!(head.status().as_u16(), 200);
     });
@@ -451,7 +412,7 @@ fn a_request_that_names_its_host_by_a_field_alone_is_served() {
     stream.write_all(&frame(1, 5, 1, &[0x82, 0x86, 0x84, 0x66, 1, b'b'])).unwrap();
     eventually("the request came", || !member.heads.lock().unwrap().is_empty());
     stream.shutdown(std::net::Shutdown::Write).unwrap();
-    let heard = heard.join().unwrap();
+    let heard = heard.join();
     assert!(heard.windows(3).any(|bytes| bytes == b"one"), "{heard:?}");
     assert!(member.heads.lock().unwrap()[0].contains("Host: b\r\n"));
 }
@@ -466,7 +427,7 @@ fn an_idle_connection_is_told_before_it_ends() {
     let _rig = Rig::serving(listener);
     let (mut stream, heard) = raw(address);
     stream.write_all(&frame(1, 5, 1, GET)).unwrap();
-    let heard = heard.join().unwrap();
+    let heard = heard.join();
     assert!(heard.windows(9).any(|frame| frame[..5] == [0, 0, 8, 7, 0]), "a GOAWAY among {heard:?}");
 }
 
@@ -490,11 +451,9 @@ fn a_window_that_stays_shut_holds_nothing_for_longer_than_the_response_timeout()
     // No stream gets a window, and PINGs show a client that lives.
     stream.write_all(&frame(4, 0, 0, &[0, 4, 0, 0, 0, 0])).unwrap();
     stream.write_all(&frame(1, 5, 1, GET)).unwrap();
-    eventually("the member is freed", || {
+    let reset = [0, 0, 4, 3, 0, 0, 0, 0, 1];
+    eventually("the member is freed, and the client told of its stream's end", || {
         let _ = stream.write_all(&frame(6, 0, 0, &[0; 8]));
-        *ended.lock().unwrap()
+        *ended.lock().unwrap() && heard.has(&reset)
     });
-    stream.shutdown(std::net::Shutdown::Both).unwrap();
-    let heard = heard.join().unwrap();
-    assert!(heard.windows(9).any(|frame| frame == [0, 0, 4, 3, 0, 0, 0, 0, 1]), "a reset of the stream");
 }

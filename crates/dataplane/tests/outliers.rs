@@ -14,8 +14,7 @@ use std::{
 
 use dataplane::HealthChange;
 use model::{
-    MonitorType, OutlierDetection, ProbeFailureCode, ProbeInterval, ProbeThreshold, ProbeTimeout, Verdict,
-    health_monitor::{ExpectedStatuses, HttpProbe, ProbeMethod, ProbePath},
+    MonitorType, OutlierDetection, ProbeFailureCode, ProbeInterval, Verdict,
     range::{EjectedPercent, EjectionTime, FailureRow},
     target::ProbeSettings,
 };
@@ -143,21 +142,7 @@ fn errors_count_only_where_the_pool_wants_it_and_only_in_a_row() {
 
 #[test]
 fn a_member_that_cannot_be_reached_is_left_out_at_layer_7_and_4() {
-    let probe = ProbeSettings {
-        kind: MonitorType::Tcp,
-        interval: ProbeInterval::of(50),
-        timeout: ProbeTimeout::of(1),
-        rise: ProbeThreshold::of(1),
-        fall: ProbeThreshold::of(1),
-        port: None,
-        http: HttpProbe {
-            method: ProbeMethod::Get,
-            path: ProbePath::root(),
-            host: None,
-            expected: ExpectedStatuses::ok(),
-        },
-        datagram: None,
-    };
+    let probe = ProbeSettings { interval: ProbeInterval::of(50), ..rig::probe(MonitorType::Tcp) };
     for (why, layer4, probed) in [
         ("requests", false, false),
         ("requests, with probes that see it late", false, true),

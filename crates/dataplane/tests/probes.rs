@@ -9,31 +9,9 @@ use std::sync::{
 };
 
 use dataplane::HealthChange;
-use model::{
-    MonitorType, ProbeFailureCode, ProbeInterval, ProbeThreshold, ProbeTimeout, Verdict,
-    health_monitor::{ExpectedStatuses, HttpProbe, ProbeMethod, ProbePath},
-    target::ProbeSettings,
-};
-use rig::{Member, Rig, again, free_address, get, http, with_target};
+use model::{MonitorType, ProbeFailureCode, ProbeInterval, Verdict};
+use rig::{Member, Rig, again, free_address, get, http, probe, with_target};
 use tokio::sync::mpsc::UnboundedReceiver;
-
-fn probe(kind: MonitorType) -> ProbeSettings {
-    ProbeSettings {
-        kind,
-        interval: ProbeInterval::of(1),
-        timeout: ProbeTimeout::of(1),
-        rise: ProbeThreshold::of(1),
-        fall: ProbeThreshold::of(1),
-        port: None,
-        datagram: None,
-        http: HttpProbe {
-            method: ProbeMethod::Get,
-            path: ProbePath::root(),
-            host: None,
-            expected: ExpectedStatuses::ok(),
-        },
-    }
-}
 
 fn news(rig: &Rig, health: &mut UnboundedReceiver<HealthChange>) -> HealthChange {
     rig.runtime.block_on(async {

@@ -1,6 +1,8 @@
 //! Records of tunnels: one for each, when it has ended, and with the bytes that went through it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[path = "rig/echo.rs"]
+mod echo;
 #[path = "rig/h2.rs"]
 #[allow(dead_code, reason = "this file uses its part")]
 mod http2;
@@ -17,42 +19,18 @@ use std::{
     time::Duration,
 };
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use http2::{connect, run, websocket};
+use echo::websocket_member;
+use http2::{connect, websocket};
 use plan::TlsPlan;
 use records::{logging, records};
-use rig::{Client, Member, eventually, free_address, http, with_http};
+use rig::{Client, Member, eventually, free_address, http, run, with_http};
 use secured::{Like, TlsClient, certificate, client_config, over_tls, tls_plan};
-use sha1::{Digest, Sha1};
 
 const UPGRADE: &str = "GET /chat HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 
 /// What goes through a tunnel: more than any buffer holds, in both directions.
 const BYTES: usize = 3_000_000;
-
-/// A member that agrees to a WebSocket, says "hello" and then echoes.
-fn echo() -> Member {
-    Member::start(|mut stream| {
-        let mut reader = BufReader::new(stream.try_clone().unwrap());
-        let head = rig::read_head(&mut reader).unwrap();
-        let key = rig::header(&head, "sec-websocket-key").unwrap_or_default();
-        let hash = Sha1::new().chain_update(key).chain_update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
-        let accept = STANDARD.encode(hash.finalize());
-        write!(
-            stream,
-            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Accept: {accept}\r\n\r\nhello"
-        )
-        .unwrap();
-        let mut piece = [0; 65536];
-        while let Ok(bytes @ 1..) = reader.read(&mut piece) {
-            if stream.write_all(&piece[..bytes]).is_err() {
-                return;
-            }
-        }
-    })
-}
 
 /// The record's status, and its bytes: of the request, sent, sent without head, of the request's head.
 fn bytes_of(record: &str) -> (u16, [u64; 4]) {
@@ -66,7 +44,7 @@ fn bytes_of(record: &str) -> (u16, [u64; 4]) {
 
 #[test]
 fn a_tunnels_record_comes_at_its_end_with_all_of_its_bytes() {
-    let member = echo();
+    let member = websocket_member("hello");
     let address = free_address();
     let (_rig, dir) = logging(http(address, &[member.address]));
     let mut client = Client::connect(address);
@@ -95,7 +73,7 @@ fn a_tunnels_record_comes_at_its_end_with_all_of_its_bytes() {
 
 #[test]
 fn a_tunnel_over_tls_has_its_plain_bytes_in_its_record() {
-    let member = echo();
+    let member = websocket_member("hello");
     let address = free_address();
     let plan: TlsPlan = tls_plan(&certificate(&["t"]), &[]);
     let (_rig, dir) = logging(over_tls(http(address, &[member.address]), plan));
@@ -117,7 +95,7 @@ fn a_tunnel_over_tls_has_its_plain_bytes_in_its_record() {
 
 #[test]
 fn a_tunnel_of_http2_has_the_status_that_its_client_saw_and_its_bytes() {
-    let member = echo();
+    let member = websocket_member("hello");
     let address = free_address();
     let (_rig, dir) = logging(with_http(http(address, &[member.address]), |http| http.http2 = true));
     run(async {
@@ -174,7 +152,7 @@ fn a_websocket_of_http2_that_the_member_answers_wrongly_is_a_502_in_the_record()
 
 #[test]
 fn a_tunnel_that_is_broken_has_its_record_with_what_went_through() {
-    let member = echo();
+    let member = websocket_member("hello");
     let address = free_address();
     let mut listener = with_http(http(address, &[member.address]), |http| {
         http.response_timeout = Duration::from_millis(300)

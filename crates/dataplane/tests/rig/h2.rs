@@ -4,21 +4,11 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use h2::{
+    RecvStream,
     client::{Builder, SendRequest},
     ext::Protocol,
 };
-use http::{Method, Request, Version};
-
-use super::rig::PATIENCE;
-
-/// Runs a test's client; it must end in time.
-pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, async {
-        tokio::time::timeout(PATIENCE, test).await.expect("the test ends in time")
-    })
-}
+use http::{HeaderMap, Method, Request, Response, Version};
 
 /// A connection; it is closed when it is aborted.
 pub(crate) async fn connect(address: SocketAddr) -> (SendRequest<Bytes>, tokio::task::JoinHandle<()>) {
@@ -31,6 +21,21 @@ pub(crate) async fn connect(address: SocketAddr) -> (SendRequest<Bytes>, tokio::
 pub(crate) fn request(method: Method, path: &str) -> Request<()> {
     let uri = format!("http://example.test{path}");
     Request::builder().method(method).uri(uri).version(Version::HTTP_2).body(()).unwrap()
+}
+
+/// All of a response.
+pub(crate) async fn whole(
+    response: impl Future<Output = Result<Response<RecvStream>, h2::Error>>,
+) -> (Response<()>, Vec<u8>, Option<HeaderMap>) {
+    let (parts, mut body) = response.await.unwrap().into_parts();
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.data().await {
+        let frame = frame.unwrap();
+        body.flow_control().release_capacity(frame.len()).unwrap();
+        bytes.extend_from_slice(&frame);
+    }
+    let trailers = body.trailers().await.unwrap();
+    (Response::from_parts(parts, ()), bytes, trailers)
 }
 
 /// A request for a tunnel of WebSocket (RFC 8441).

@@ -1,10 +1,6 @@
 //! A client of HTTP/3.
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use bytes::{Buf, Bytes};
 use h3::client::{RequestStream, SendRequest};
@@ -12,19 +8,7 @@ use http::{HeaderMap, Method, Request, Response};
 use quinn::{ClientConfig, Connection, Endpoint, TransportConfig, VarInt, crypto::rustls::QuicClientConfig};
 use wire::h3::{kind, push_frame_header, push_varint, qpack::Packer};
 
-use super::{
-    rig::PATIENCE,
-    secured::{Like, client_config},
-};
-
-/// Runs a test's client; it must end in time.
-pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, async {
-        tokio::time::timeout(3 * PATIENCE, test).await.expect("the test ends in time")
-    })
-}
+use super::secured::{Like, client_config};
 
 /// A client's settings of TLS.
 pub(crate) fn trusting() -> rustls::ClientConfig {
@@ -145,13 +129,4 @@ pub(crate) fn stream_of(kind: u64, rest: &[u8]) -> Vec<u8> {
     push_varint(&mut begin, kind);
     begin.extend_from_slice(rest);
     begin
-}
-
-/// Polls until it holds, or panics.
-pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !holds() {
-        assert!(began.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }

@@ -20,7 +20,11 @@ use std::{
 
 use dataplane::{Applied, Config, Dataplane, Inheritance};
 use model::{
-    ListenerId, MemberId, PoolId, PoolProtocol, Revision, TargetId, Timestamp, listener::InsertHeaders,
+    ListenerId, MemberId, MonitorType, PoolId, PoolProtocol, ProbeInterval, ProbeThreshold, ProbeTimeout,
+    Revision, TargetId, Timestamp,
+    health_monitor::{ExpectedStatuses, HttpProbe, ProbeMethod, ProbePath},
+    listener::InsertHeaders,
+    target::ProbeSettings,
 };
 pub use plan::ListenerPlan;
 use plan::{HttpPlan, MemberPlan, Plan, ServicePlan, TargetPlan};
@@ -137,6 +141,25 @@ pub fn with_target(mut listener: ListenerPlan, change: impl FnOnce(&mut TargetPl
     change(plain);
     listener.default_target = Some(target);
     listener
+}
+
+/// A probe every second, of which each counts. One that speaks HTTP asks for `/` and wants 200.
+pub fn probe(kind: MonitorType) -> ProbeSettings {
+    ProbeSettings {
+        kind,
+        interval: ProbeInterval::of(1),
+        timeout: ProbeTimeout::of(1),
+        rise: ProbeThreshold::of(1),
+        fall: ProbeThreshold::of(1),
+        port: None,
+        datagram: None,
+        http: HttpProbe {
+            method: ProbeMethod::Get,
+            path: ProbePath::root(),
+            host: None,
+            expected: ExpectedStatuses::ok(),
+        },
+    }
 }
 
 pub fn member_plan(address: SocketAddr) -> MemberPlan {
@@ -366,6 +389,15 @@ impl Client {
     }
 }
 
+/// Runs the client of a test that waits for many things at once; it must end in time.
+pub fn run<T>(test: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, async {
+        tokio::time::timeout(3 * PATIENCE, test).await.expect("the test ends in time")
+    })
+}
+
 /// One GET on a connection of its own.
 pub fn get(address: SocketAddr) -> Request {
     Client::connect(address).get("/")
@@ -376,9 +408,21 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     while !holds() {
         assert!(began.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
-        thread::park_timeout(Duration::from_millis(5));
+        thread::park_timeout(POLL_EVERY);
     }
 }
+
+/// As [`eventually`], for the client of [`run`].
+pub async fn eventually_async(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        tokio::time::sleep(POLL_EVERY).await;
+    }
+}
+
+/// How often a condition is looked at again.
+const POLL_EVERY: Duration = Duration::from_millis(5);
 
 /// Breaks a connection off: its peer gets a reset.
 pub fn reset(client: Client) {
