@@ -93,7 +93,7 @@ impl Picker {
             return standby.serving(healthy).filter(|&member| untried(member.into()));
         }
         let picked = self.choose(context, |member| healthy(member) && untried(member));
-        if picked.is_none() && self.all_down_forward && !self.any_working(healthy) {
+        if picked.is_none() && self.uses_unhealthy(context.health) {
             return self.choose(context, untried);
         }
         picked
@@ -114,10 +114,27 @@ impl Picker {
             return choose(&|member| serving == Some(member) && untried(member));
         }
         let chosen = choose(&|member| healthy(member) && untried(member));
-        if chosen.is_none() && self.all_down_forward && !self.any_working(healthy) {
+        if chosen.is_none() && self.uses_unhealthy(context.health) {
             return choose(&untried);
         }
         chosen
+    }
+
+    /// Whether a healthy member takes new work.
+    pub fn serves(&self, health: &HealthTable) -> bool {
+        let healthy = |member: usize| health.is_usable(member);
+        if let Choice::Standby(standby) = &self.choice {
+            return standby.serving(healthy).is_some();
+        }
+        let mut working = self.weights.iter().enumerate().filter(|(_, weight)| weight.value() > 0);
+        working.any(|(member, _)| healthy(member))
+    }
+
+    /// Whether members get new work although they are unhealthy, for no healthy one takes any: then being unhealthy is no reason to
+    /// end the work that they have.
+    pub fn uses_unhealthy(&self, health: &HealthTable) -> bool {
+        let is_standby = matches!(self.choice, Choice::Standby(_));
+        self.all_down_forward && !is_standby && !self.serves(health)
     }
 
     fn choose(&mut self, context: &PickContext<'_>, usable: impl Fn(usize) -> bool) -> Option<MemberIndex> {
@@ -128,12 +145,6 @@ impl Picker {
             Choice::Standby(standby) => standby.serving(usable).map(usize::from),
         };
         picked.map(|member| member as MemberIndex)
-    }
-
-    /// Whether `healthy` holds for any member that takes new work.
-    fn any_working(&self, healthy: impl Fn(usize) -> bool) -> bool {
-        let working = self.weights.iter().enumerate().filter(|(_, weight)| weight.value() > 0);
-        working.map(|(member, _)| member).any(healthy)
     }
 }
 
@@ -201,7 +212,15 @@ mod tests {
             ("the same without forwarding", &[1, 0], &[1], false, &[], &[]),
             ("a group without members", &[], &[], true, &[], &[]),
         ] {
-            assert_eq!(Group::new(weights, healthy).picked(forward, tried), expect, "{why}");
+            let group = Group::new(weights, healthy);
+            assert_eq!(group.picked(forward, tried), expect, "{why}");
+            let picker = Picker::new(Placement::RoundRobin, &group.weights, forward, START, None);
+            let all = expect.iter().any(|&member| !healthy.contains(&member.into()));
+            assert!(!all || picker.uses_unhealthy(&group.health), "{why}: the unhealthy are used");
+            assert!(
+                !picker.uses_unhealthy(&group.health) || forward && !picker.serves(&group.health),
+                "{why}"
+            );
         }
     }
 
@@ -247,11 +266,14 @@ mod tests {
         ] {
             let group = Group::new(weights, healthy);
             let mut picker = Picker::new(Placement::Standby(standby), &group.weights, forward, START, None);
+            let healthy_is_empty = healthy.is_empty();
             let (health, connections) = (&group.health, &group.connections);
             let context = PickContext { client: IpAddr::from([192, 0, 2, 1]), tried, health, connections };
             assert_eq!(picker.pick(&context), expect, "{why}");
             let by = picker.pick_by(&context, |usable| (0..2).find(|&member| usable(member)));
             assert_eq!(by, expect.map(usize::from), "{why}, by another choice");
+            assert_eq!(picker.serves(health), !healthy_is_empty, "{why}");
+            assert!(!picker.uses_unhealthy(health), "{why}");
         }
     }
 

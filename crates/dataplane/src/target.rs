@@ -236,13 +236,13 @@ impl Target {
     }
 
     fn drain_unhealthy(&self, here: Here<'_>) {
-        let SharedTarget { health, plan, .. } = &*self.shared;
+        let health = &self.shared.health;
         let seen = Some(health.generation());
         if self.drained.replace(seen) == seen {
             return;
         }
         // Whoever gets work although it is unhealthy does not drain.
-        let all_work = plan.all_down_forward && !health.any_usable();
+        let all_work = self.turns.uses_unhealthy(health);
         for (index, member) in self.members.iter().enumerate() {
             let is_there = !health.is_usable(index) && !all_work;
             self.note(&member.leaving, Cause::Unhealthy, is_there, here);
@@ -287,9 +287,9 @@ impl Target {
         here.drains.settle(whose, leaving, fate, here.now_ms);
     }
 
-    /// Whether any member may get work, weights apart.
-    pub(crate) fn has_usable(&self) -> bool {
-        self.shared.health.any_usable()
+    /// Whether a healthy member takes new work.
+    pub(crate) fn serves(&self) -> bool {
+        self.turns.serves(&self.shared.health)
     }
 
     /// See [`Member::sweep`].

@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use balance::{MemberIndex, PickContext, Picker, Placement, Start};
+use balance::{HealthTable, MemberIndex, PickContext, Picker, Placement, Start};
 use model::{Algorithm, Weight};
 use plan::TargetPlan;
 
@@ -43,6 +43,16 @@ impl Turns {
     #[inline]
     pub(super) fn pick(&self, context: &PickContext<'_>) -> Option<MemberIndex> {
         self.picker.borrow_mut().pick(context)
+    }
+
+    /// See [`Picker::serves`].
+    pub(super) fn serves(&self, health: &HealthTable) -> bool {
+        self.picker.borrow().serves(health)
+    }
+
+    /// See [`Picker::uses_unhealthy`].
+    pub(super) fn uses_unhealthy(&self, health: &HealthTable) -> bool {
+        self.picker.borrow().uses_unhealthy(health)
     }
 
     /// Takes in how far slow starts are. Nothing is to be done between two steps of one, unless somebody's health changed.

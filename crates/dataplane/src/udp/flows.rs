@@ -166,7 +166,7 @@ impl Flows {
                 index.and_then(|index| Some(by_weight?.shared.plan.members.get(index)?.weight.value()));
             let unhealthy = index.is_some_and(|index| {
                 // Where nobody is healthy, another member would serve no better.
-                target.is_some_and(|target| !target.shared.health.is_usable(index) && target.has_usable())
+                target.is_some_and(|target| !target.shared.health.is_usable(index) && target.serves())
             });
             for (cause, is_there) in [
                 (Cause::Removed, index.is_none()),
