@@ -20,6 +20,8 @@ class TcpMember:
     #: What the system takes for a connection that is not read, in bytes; None: what it likes.
     receive_buffer = None
 
+    BACKLOG = 1024  # connections that may wait to be accepted
+
     def __init__(self, name="member", *, address=ADDRESS, port=0):
         self.name, self.address, self.port = name, address, port
         self.connections = 0
@@ -42,7 +44,7 @@ class TcpMember:
         if self.receive_buffer:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_buffer)
         listener.bind((self.address, self.port))
-        listener.listen(1024)
+        listener.listen(self.BACKLOG)
         self.port = listener.getsockname()[1]
         self._listener = listener
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()

@@ -1,4 +1,4 @@
-"""gRPC with a client and a server of PyPI, through an HTTPS listener and a gRPC pool."""
+"""gRPC with a client and a server of PyPI, through an HTTPS listener and a gRPC pool; over HTTP/3 with messages framed by hand."""
 
 import contextlib
 import threading
@@ -9,6 +9,7 @@ import pytest
 
 from harness import pki, tls
 from harness.http2 import Http2
+from harness.http3 import Http3
 
 SERVICE = "test.Echo"
 
@@ -161,3 +162,59 @@ def test_a_member_that_dies_is_left(front, members):
             with contextlib.suppress(grpc.RpcError):
                 answers.append(call(b"x", timeout=10))
         assert answers and set(answers[2:]) == {b"g2:x"}
+
+
+# -- over HTTP/3, which no client of PyPI speaks
+
+@pytest.fixture
+def over_http3(stage, members):
+    """A connection to a QUIC listener with a gRPC pool."""
+    front = stage.front(members, protocol="QUIC", listener={"default_tls_container_ref": stage.certificate(kind="RSA")["id"]}, pool={"protocol": "GRPC"})
+    with Http3(front.where) as client:
+        client.front = front
+        yield client
+
+
+def message(data):
+    """A message as it is framed: not compressed, its length, the bytes."""
+    return b"\0" + len(data).to_bytes(4, "big") + data
+
+
+def messages(body):
+    """The messages of a body."""
+    found = []
+    while body:
+        assert body[0] == 0
+        end = 5 + int.from_bytes(body[1:5], "big")
+        found.append(body[5:end])
+        assert len(body) >= end, "a message is cut"
+        body = body[end:]
+    return found
+
+
+def call(client, method, *said):
+    """A call; its messages, and the status that came with the trailers, or with the head where nothing else came."""
+    answer = client.ask(f"/{SERVICE}/{method}", method="POST", pieces=[message(one) for one in said] or [b""],
+                        headers=[("content-type", "application/grpc"), ("te", "trailers")])
+    assert (answer.status, answer.header("content-type")) == (200, "application/grpc")
+    ended = dict(answer.trailers or answer.headers)
+    return messages(answer.body), int(ended[b"grpc-status"]), ended
+
+
+def test_over_http3_calls_streams_and_trailers_pass(over_http3):
+    found = [call(over_http3, "Unary", str(number).encode()) for number in range(10)]
+    assert {status for _, status, _ in found} == {0} and {ended[b"x-trailer"] for _, _, ended in found} == {b"end"}
+    assert [said[0].split(b":")[1] for said, _, _ in found] == [str(number).encode() for number in range(10)]
+    assert {said[0].split(b":")[0] for said, _, _ in found} == {b"g1", b"g2"}, "calls of one connection go to all members"
+    assert call(over_http3, "Count", b"200")[:2] == ([str(number).encode() * 100 for number in range(200)], 0)
+    assert call(over_http3, "Sum", *[b"x" * 10_000] * 20)[:2] == ([b"20 200000"], 0)
+    assert call(over_http3, "Chat", b"one", b"two")[:2] == ([b"ONE", b"TWO"], 0)
+
+
+def test_over_http3_errors_keep_their_code_and_ours_are_grpc_errors(over_http3, members):
+    said, status, ended = call(over_http3, "Fail", b"")
+    assert (said, status) == ([], grpc.StatusCode.FAILED_PRECONDITION.value[0]) and ended[b"grpc-message"].startswith(b"not today")
+    for one in members:
+        over_http3.front.remove(one)
+    said, status, _ = call(over_http3, "Unary", b"x")
+    assert said == [] and status in (grpc.StatusCode.UNAVAILABLE.value[0], grpc.StatusCode.UNIMPLEMENTED.value[0])
