@@ -42,7 +42,7 @@ use tokio::{
     task::AbortHandle,
 };
 
-use self::ejections::Ejections;
+use self::{ejections::Ejections, once::Manner};
 use crate::{
     clock,
     handover::Verdicts,
@@ -152,7 +152,7 @@ struct About {
     member: MemberId,
     address: SocketAddr,
     settings: ProbeSettings,
-    http10: bool,
+    manner: Manner,
 }
 
 /// What is known, and where the verdict is written.
@@ -224,7 +224,7 @@ impl Prober {
         let (shared, about) = (self.shared.clone(), row.about.clone());
         tokio::task::spawn_local(async move {
             let Ok(_permit) = shared.permits.acquire().await else { return };
-            match once::probe(&shared.kit, about.address, &about.settings, about.http10).await {
+            match once::probe(&shared.kit, about.address, &about.settings, about.manner).await {
                 once::Outcome::Passed => drop(ask.answer.send(Some(Ok(())))),
                 once::Outcome::Failed(failure) => drop(ask.answer.send(Some(Err(failure)))),
                 once::Outcome::NotMade(error) => {
@@ -263,7 +263,14 @@ impl Prober {
                 member: member.id,
                 address: member.probe_address,
                 settings: settings.clone(),
-                http10: target.plan.protocol == model::PoolProtocol::Http,
+                manner: Manner {
+                    http10: target.plan.protocol == model::PoolProtocol::Http,
+                    // A port of the monitor's own is not that on which traffic comes with headers.
+                    proxy_protocol: target
+                        .plan
+                        .proxy_protocol
+                        .filter(|_| member.probe_address == member.address),
+                },
             };
             let place = Place { target: target.clone(), index, ejections: ejections.clone() };
             let row = match before.remove(&member.id) {
@@ -392,7 +399,7 @@ async fn probe_on(shared: Rc<Shared>, about: Rc<About>, state: Rc<State>) {
         tokio::time::sleep(wait).await;
         let Ok(permit) = shared.permits.acquire().await else { return };
         let began = Instant::now();
-        let outcome = once::probe(&shared.kit, about.address, &about.settings, about.http10).await;
+        let outcome = once::probe(&shared.kit, about.address, &about.settings, about.manner).await;
         drop(permit);
         match outcome {
             once::Outcome::Passed => tell(&shared, &about, &state, None),

@@ -9,8 +9,8 @@ use std::sync::{
 };
 
 use dataplane::HealthChange;
-use model::{MonitorType, ProbeFailureCode, ProbeInterval, Verdict};
-use rig::{Member, Rig, again, free_address, get, http, probe, with_target};
+use model::{MonitorType, ProbeFailureCode, ProbeInterval, ProxyVersion, Verdict};
+use rig::{Member, Rig, again, free_address, get, http, probe, tcp, with_target};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 fn news(rig: &Rig, health: &mut UnboundedReceiver<HealthChange>) -> HealthChange {
@@ -166,6 +166,41 @@ fn a_new_member_gets_no_work_before_its_first_result() {
     }
     assert_eq!(news(&rig, &mut health).health.unwrap().verdict, Verdict::Down);
     assert_eq!(get(address).text(), "old");
+}
+
+#[test]
+fn members_that_wait_for_a_proxy_header_get_one_from_probes_too() {
+    let waiting = |header: &'static [u8]| {
+        Member::start(move |mut stream| {
+            use std::io::{Read, Write};
+            let mut got = vec![0; header.len()];
+            if stream.read_exact(&mut got).is_ok() && got == header {
+                rig::read_head(&mut std::io::BufReader::new(&stream));
+                let _ = stream.write_all(&rig::ok("x"));
+            }
+        })
+    };
+    let (v1, v2) = (waiting(b"PROXY UNKNOWN\r\n"), waiting(b"\r\n\r\n\0\r\nQUIT\n\x20\x00\0\0"));
+    let plain = Member::http(|_| rig::ok("x"));
+    for (why, version, member, at, expect) in [
+        ("version 1", Some(ProxyVersion::V1), &v1, None, Verdict::Up),
+        ("version 2", Some(ProxyVersion::V2), &v2, None, Verdict::Up),
+        ("the other version", Some(ProxyVersion::V2), &v1, None, Verdict::Down),
+        ("none is sent to who gets none", None, &v1, None, Verdict::Down),
+        ("a port of the monitor's own", Some(ProxyVersion::V2), &v2, Some(plain.address), Verdict::Up),
+    ] {
+        let rig = Rig::start();
+        let mut health = rig.dataplane.health().unwrap();
+        rig.apply([]);
+        rig.apply([with_target(tcp(free_address(), &[member.address]), |target| {
+            target.proxy_protocol = version;
+            target.probe = Some(probe(MonitorType::Http));
+            if let Some(at) = at {
+                target.members[0].probe_address = at;
+            }
+        })]);
+        assert_eq!(news(&rig, &mut health).health.unwrap().verdict, expect, "{why}");
+    }
 }
 
 #[test]

@@ -2,12 +2,13 @@
 
 use std::{future::poll_fn, io, io::IoSlice, net::SocketAddr, rc::Rc, task::ready, time::Duration};
 
-use model::{MonitorType, ProbeFailure, ProbeFailureCode, target::ProbeSettings};
+use model::{MonitorType, ProbeFailure, ProbeFailureCode, ProxyVersion, target::ProbeSettings};
 use rustix::io::Errno;
 use tokio::{
     net::TcpStream,
-    time::{Instant, timeout_at},
+    time::{Instant, error::Elapsed, timeout_at},
 };
+use wire::proxy_protocol::{Extensions, Origin, write_v1, write_v2};
 
 use super::{datagram, grpc, http};
 use crate::{
@@ -45,12 +46,28 @@ impl From<Result<(), ProbeFailure>> for Outcome {
     }
 }
 
+/// How a member wants to be spoken to, beside what its monitor says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Manner {
+    /// Requests are of HTTP/1.0.
+    pub(crate) http10: bool,
+    /// The PROXY header that comes before all else; none: nothing.
+    pub(crate) proxy_protocol: Option<ProxyVersion>,
+}
+
 /// Probes; the timeout holds for the whole.
+///
+/// A probe that says anything begins with the PROXY header that the member waits for; it says that the connection is our own.
 ///
 /// A TCP probe passes when the connection is made; it is then reset, so that the member keeps nothing of it. A TLS probe passes when
 /// the session is made, whatever certificate the member shows. An HTTP or HTTPS probe passes when the status is an expected one
 /// (behaviour/features.md section 8).
-pub(crate) async fn probe(kit: &Kit, address: SocketAddr, settings: &ProbeSettings, http10: bool) -> Outcome {
+pub(crate) async fn probe(
+    kit: &Kit,
+    address: SocketAddr,
+    settings: &ProbeSettings,
+    manner: Manner,
+) -> Outcome {
     let limit = settings.timeout.duration();
     let deadline = Instant::now() + limit;
     if settings.kind == MonitorType::Udp {
@@ -66,6 +83,14 @@ pub(crate) async fn probe(kit: &Kit, address: SocketAddr, settings: &ProbeSettin
         }
     };
     crate::io::reset_on_close(&stream);
+    let speaks = settings.kind != MonitorType::Tcp;
+    if let Some(version) = manner.proxy_protocol.filter(|_| speaks) {
+        let introduced = timeout_at(deadline, introduce(&stream, version)).await;
+        if let Err(failure) = sent(introduced, address, limit) {
+            return Outcome::Failed(failure);
+        }
+    }
+    let http10 = manner.http10;
     match settings.kind {
         MonitorType::Tcp | MonitorType::Udp => Outcome::Passed,
         MonitorType::Http => ask(stream.into(), address, settings, http10, deadline, limit).await.into(),
@@ -75,6 +100,44 @@ pub(crate) async fn probe(kit: &Kit, address: SocketAddr, settings: &ProbeSettin
             Ok(session) => ask(session, address, settings, http10, deadline, limit).await.into(),
             Err(failure) => Outcome::Failed(failure),
         },
+    }
+}
+
+/// Says that the connection is from the load balancer itself.
+async fn introduce(stream: &TcpStream, version: ProxyVersion) -> io::Result<()> {
+    let mut header = Vec::new();
+    match version {
+        ProxyVersion::V1 => write_v1(&Origin::Local, &mut header),
+        ProxyVersion::V2 => write_v2(&Origin::Local, &Extensions::default(), &mut header),
+    }
+    let mut rest = &*header;
+    while !rest.is_empty() {
+        stream.writable().await?;
+        match stream.try_write(rest) {
+            Ok(bytes) => rest = &rest[bytes..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// What became of bytes that were to be sent.
+fn sent(
+    result: Result<io::Result<()>, Elapsed>,
+    address: SocketAddr,
+    limit: Duration,
+) -> Result<(), ProbeFailure> {
+    match result {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => failed(
+            ProbeFailureCode::SendRequestFailed,
+            format!("the request could not be sent to {address}: {error}"),
+        ),
+        Err(_) => failed(
+            ProbeFailureCode::SendRequestTimeout,
+            format!("the request could not be sent to {address} within {} s", limit.as_secs()),
+        ),
     }
 }
 
@@ -106,21 +169,7 @@ async fn ask(
     limit: Duration,
 ) -> Result<(), ProbeFailure> {
     let request = http::request(address, &settings.http, http10);
-    match timeout_at(deadline, write_all(&mut stream, request.as_bytes())).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => {
-            return failed(
-                ProbeFailureCode::SendRequestFailed,
-                format!("the request could not be sent to {address}: {error}"),
-            );
-        }
-        Err(_) => {
-            return failed(
-                ProbeFailureCode::SendRequestTimeout,
-                format!("the request could not be sent to {address} within {} s", limit.as_secs()),
-            );
-        }
-    }
+    sent(timeout_at(deadline, write_all(&mut stream, request.as_bytes())).await, address, limit)?;
     let mut answer = [0; http::STATUS_LINE_BYTES_MAX];
     let mut length = 0;
     loop {
