@@ -11,6 +11,7 @@ need() { # need PACKAGE COMMAND...: the package is missing when the command fail
   "$@" >/dev/null 2>&1 || missing="$missing $package"
 }
 tool() { command -v "$1"; }
+daemon() { tool "$1" || test -x "/usr/sbin/$1"; }
 postgresql() { ls /usr/lib/postgresql/*/bin/initdb; }
 
 for job in "$@"; do
@@ -27,7 +28,10 @@ for job in "$@"; do
       need openssl tool openssl
       need postgresql postgresql
       need python3-venv python3 -c 'import ensurepip'
-      need procps tool ps ;;
+      need procps tool ps
+      need haproxy daemon haproxy
+      need dnsmasq-base daemon dnsmasq
+      need bind9-dnsutils tool dig ;;
     *) echo "need.sh: no job $job" >&2; exit 2 ;;
   esac
 done
