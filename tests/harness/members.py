@@ -115,6 +115,33 @@ class EchoMember(TcpMember):
         connection.sendall(f"<{self.name}>".encode())
 
 
+class DatagramMember:
+    """Sends every datagram back to where it came from."""
+
+    def __init__(self, name="datagrams", *, address=ADDRESS, port=0):
+        self.name, self.address = name, address
+        self._socket = socket.socket(type=socket.SOCK_DGRAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+        self._socket.bind((address, port))
+        self.port = self._socket.getsockname()[1]
+        self._ended = False
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self):
+        while not self._ended:
+            data, peer = self._socket.recvfrom(65535)
+            self._socket.sendto(data, peer)
+        self._socket.close()
+
+    def stop(self):
+        """Ends it; a datagram ends the wait of its thread."""
+        self._ended = True
+        with socket.socket(type=socket.SOCK_DGRAM) as waker:
+            waker.sendto(b"", (self.address, self.port))
+        self._thread.join(5)
+
+
 class GreetMember(TcpMember):
     """Says its name first, then keeps the connection until the client ends it."""
 

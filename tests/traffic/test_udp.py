@@ -1,11 +1,14 @@
 """UDP listeners: name servers behind them, asked over UDP and TCP."""
 
 import contextlib
+import random
+import socket
 
 import dns.exception
 import pytest
 
 from harness.dns import DnsMember, client, lookup
+from harness.members import DatagramMember
 from harness.metrics import scrape, total
 from harness.wait import eventually, holds
 
@@ -158,3 +161,21 @@ def test_servers_come_and_go_and_nobody_who_is_elsewhere_loses_anything(member, 
     for round in range(15):
         front.remove(comer) if round % 2 else front.add(comer)
         assert [lookup(front.where, sock=one) for one in clients] == ["steady"] * 10
+
+
+@pytest.mark.parametrize("sizes", [[64], [1200], [9000], [1, 65_000], range(1, 1473)], ids=["small", "QUIC's", "jumbo", "least and most", "mixed"])
+def test_bursts_of_every_size_come_back_whole(member, stage, sizes):
+    """Datagrams in bursts, as what is taken and sent many at a time must stay apart; no more are under way than sockets hold."""
+    front = stage.front([member("echo", kind=DatagramMember)], protocol="UDP")
+    rng = random.Random(5)
+    with socket.socket(type=socket.SOCK_DGRAM) as asker:
+        asker.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+        asker.settimeout(5)
+        asker.connect(front.where)
+        asker.send(b"first")
+        assert asker.recv(100) == b"first", "the flow has begun"
+        for number in range(60):
+            burst = [rng.randbytes(rng.choice(sizes)) for _ in range(16 if max(sizes) < 2000 else 3)]
+            for one in burst:
+                asker.send(one)
+            assert sorted(asker.recv(65535) for _ in burst) == sorted(burst), f"burst {number}"
