@@ -2,7 +2,11 @@
 
 import contextlib
 
+import pytest
+
+from harness.attacks import ATTACKS, PLAIN, Attack
 from harness.fulcrum import binary
+from harness.http2 import Http2
 from harness.stage import Stage
 from harness.wait import eventually
 
@@ -51,3 +55,37 @@ def test_clients_that_say_nothing_whole_are_ended_and_hinder_nobody(member, stag
                 assert connection.is_closed()
             else:
                 assert connection.answer().status == 408
+
+
+class Quiet:
+    """Another tenant's load balancer on the same node, with a client on a kept connection of each kind, and new ones."""
+
+    def __init__(self, stage, server):
+        self.web = stage.front([server])
+        self.secure = stage.secure([server], listener={"http2_enable": True}, load_balancer=self.web.load_balancer)
+
+    def ask_all_round(self, rounds):
+        """Every request must succeed."""
+        with self.web.connect() as kept, Http2(self.secure.where) as streams:
+            for _ in range(rounds):
+                assert kept.ask().status == 200
+                assert streams.ask().status == 200
+                assert self.web.get().status == 200
+                with Http2(self.secure.where) as fresh:
+                    assert fresh.ask().status == 200
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_on_one_tenant_fails_no_request_of_another(fulcrum, member, stage, name):
+    """In time the bench measures it: bench/noisy_tenant.py."""
+    victim, bystander = member("noisy"), member("quiet")
+    noisy = stage.front([victim]) if name in PLAIN else stage.secure([victim], listener={"http2_enable": True})
+    quiet = Quiet(stage, bystander)
+    before = fulcrum.rss_kib()
+    with Attack(name, noisy.where) as attack:
+        quiet.ask_all_round(40)
+        assert fulcrum.rss_kib() - before < 128 * 1024
+    print(f"{name}: {attack.count} blows")
+    assert attack.count > 20, "it was one"
+    quiet.ask_all_round(2)
+    assert bystander.malformed == []
