@@ -50,6 +50,14 @@ pub(crate) enum Step {
         nth: u64,
         breaks: bool,
     },
+    /// One leaves and another joins in the same change.
+    Replace {
+        nth: u64,
+    },
+    /// A worker that has not heard of the last change begins something.
+    Late {
+        nth: u64,
+    },
     /// Many picks, looked at together.
     Shares {
         worker: u64,
@@ -83,6 +91,8 @@ impl Step {
             },
             93 => Step::AllDownForward { on: chance.one_in(2) },
             94..=95 => Step::Breaks { nth, breaks: chance.one_in(2) },
+            96 => Step::Late { nth },
+            97 => Step::Replace { nth },
             _ => Step::Shares { worker: nth },
         }
     }

@@ -1,7 +1,7 @@
 //! Work: how it begins and how it ends.
 
 use balance::{
-    MemberIndex, MemberSlot,
+    Connections, MemberIndex, MemberSlot,
     drain::Traffic,
     outliers::{Sentence, WorkOutcome},
 };
@@ -51,6 +51,20 @@ impl World {
         }
     }
 
+    /// Begins a connection or a request in the target before the last change.
+    pub(crate) fn begin_late(&mut self, nth: u64) {
+        let Some(former) = self.former.as_ref().filter(|_| self.settings.traffic != Traffic::Datagrams)
+        else {
+            return;
+        };
+        let (at, count) = (nth as usize % self.workers.len(), former.names.len().max(1));
+        let place = nth as usize % count;
+        let Some(&name) = former.names.get(place) else { return };
+        let connections = former.connections.clone();
+        let work = self.note_begin(at, name, connections, place, None);
+        self.workers[at].open.push(work);
+    }
+
     /// Finds a member for a piece of new work.
     pub(crate) fn begin(&mut self, at: usize, client: u32, flow: Option<(u32, u64)>) -> Option<Work> {
         let mut tried: Vec<MemberIndex> = Vec::new();
@@ -78,12 +92,24 @@ impl World {
                 member.streaks[at].after(WorkOutcome::Served, outliers);
             }
             let connections = self.target.connections.clone();
-            connections.begin(at as u16, place);
-            self.begun += 1;
-            self.work.insert(self.begun, UnderWay { name, worker: at, flow });
-            return Some(Work { number: self.begun, name, connections, worker: at as u16, place });
+            return Some(self.note_begin(at, name, connections, place, flow));
         }
         None
+    }
+
+    fn note_begin(
+        &mut self,
+        at: usize,
+        name: Name,
+        connections: Connections,
+        place: usize,
+        flow: Option<(u32, u64)>,
+    ) -> Work {
+        let worker = at as u16;
+        connections.begin(worker, place);
+        self.begun += 1;
+        self.work.insert(self.begun, UnderWay { name, worker: at, flow });
+        Work { number: self.begun, name, connections, worker, place }
     }
 
     /// A member did not take its work.

@@ -27,6 +27,8 @@ pub(crate) struct World {
     pub(crate) now_ms: u64,
     pub(crate) settings: Settings,
     pub(crate) target: Target,
+    /// The target before the last change.
+    pub(crate) former: Option<Target>,
     pub(crate) workers: Vec<Worker>,
     pub(crate) members: BTreeMap<Name, Member>,
     pub(crate) names: Name,
@@ -84,6 +86,7 @@ impl World {
             now_ms: 1_000_000,
             settings,
             target,
+            former: None,
             workers,
             members,
             names: 3,
@@ -138,6 +141,20 @@ impl World {
                     self.members.get_mut(&self.target.names[place]).unwrap().breaks = breaks;
                 }
             }
+            Step::Replace { nth } => {
+                let mut members = self.target.members();
+                let count = members.len().max(1);
+                if let Some(member) = members.get_mut(nth as usize % count) {
+                    member.0 = self.names;
+                    self.names += 1;
+                    self.change(&members);
+                    if self.chance.one_in(2) {
+                        // Of the one that has left.
+                        self.begin_late(nth);
+                    }
+                }
+            }
+            Step::Late { nth } => self.begin_late(nth),
             Step::Shares { worker } => self.check_shares(worker as usize % self.workers.len()),
         }
         self.settle();
@@ -236,7 +253,8 @@ impl World {
             }
         }
         let workers = self.workers.len() as u16;
-        self.target = Target::new(members, &self.settings, workers, Some(&self.target), self.now_ms);
+        let next = Target::new(members, &self.settings, workers, Some(&self.target), self.now_ms);
+        self.former = Some(std::mem::replace(&mut self.target, next));
         let Self { target, settings, now_ms, .. } = self;
         for worker in &mut self.workers {
             worker.picker = target.picker(settings, worker.start, Some(&worker.picker), *now_ms);
