@@ -3,7 +3,8 @@
 
 Both have a load balancer of their own on one node. The quiet one has a kept connection of HTTP/1.1 and one of HTTP/2 over TLS, which take
 turns at a steady pace. Each attack (tests/harness/attacks.py) is measured between two rounds without. Attackers, members and client are
-processes of the same machine; attackers have the lowest priority, so that what they cost themselves counts as little as can be.
+processes of the same machine; the attackers and the noisy tenant's member have the lowest priority, so that what they cost themselves
+counts as little as can be. What remains of that shows "spin", a process that only uses the machine.
 
 Usage: .venv/bin/python bench/noisy_tenant.py [--seconds 5] [--pace 200] [ATTACK...]; $FULCRUM_BIN names the binary.
 """
@@ -18,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from client import binary, machine  # noqa: E402
-from harness.attacks import ATTACKS, PLAIN, Attack  # noqa: E402
+from harness.attacks import ATTACKS, CONTROL, PLAIN, Attack  # noqa: E402
 from harness.fulcrum import Fulcrum  # noqa: E402
 from harness.http2 import Http2  # noqa: E402
 from harness.process_member import ProcessMember  # noqa: E402
@@ -47,13 +48,13 @@ def percentiles(took):
 
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("attacks", nargs="*", choices=[[], *ATTACKS], metavar="ATTACK", help=", ".join(ATTACKS))
+    options.add_argument("attacks", nargs="*", choices=[[], CONTROL, *ATTACKS], metavar="ATTACK", help=", ".join([CONTROL, *ATTACKS]))
     options.add_argument("--seconds", type=float, default=5.0, help="of each round")
     options.add_argument("--pace", type=float, default=200.0, help="requests per second")
     said = options.parse_args()
     with tempfile.TemporaryDirectory() as place:
         process = Fulcrum(Path(place), program=binary())
-        servers = [ProcessMember(name) for name in ("quiet", "noisy")]
+        servers = [ProcessMember("quiet"), ProcessMember("noisy", nice=LOWEST)]
         try:
             run(Stage(process.start()), *servers, said)
         finally:
@@ -72,7 +73,7 @@ def run(stage, calm, loud, said):
     with web.connect() as kept, Http2(secure.where) as streams:
         clients = [kept, streams]
         measured(clients, 1, said.pace)
-        for name in said.attacks or ATTACKS:
+        for name in said.attacks or [CONTROL, *ATTACKS]:
             alone = measured(clients, said.seconds, said.pace)
             with Attack(name, targets[name in PLAIN].where, nice=LOWEST) as attack:
                 begun = time.monotonic()

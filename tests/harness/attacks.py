@@ -208,13 +208,20 @@ def shut_windows(where, stop):
     return held(20, lambda: begun(http2(where, no_window), ask), nothing, stop)
 
 
+def spin(where, stop):
+    """No attack: a process that uses as much of the machine as an attacker and leaves the load balancer alone."""
+    while True:
+        yield True
+
+
 ATTACKS = {attack.__name__: attack for attack in (slowloris, slow_body, slow_read, idle, connections, many_headers, handshakes, hellos, rapid_reset,
                                                   continuations, small_frames, shut_windows)}
+CONTROL = spin.__name__  # what a bench compares with
 PLAIN = {"slowloris", "slow_body", "slow_read", "idle", "connections", "many_headers"}
 
 
 class Attack:
-    """One of ATTACKS on `where`; entered when it has struck for the first time. Afterwards `count` is how often it did."""
+    """One of ATTACKS (or CONTROL) on `where`; entered when it has struck for the first time. Afterwards `count` is how often it did."""
 
     def __init__(self, name, where, *, nice=0):
         """`nice`: how much it steps back for others, where they share the machine."""
@@ -241,7 +248,7 @@ def main():
     stop = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
     count = 0
-    for hit in ATTACKS[name]((host, int(port)), stop):
+    for hit in {**ATTACKS, CONTROL: spin}[name]((host, int(port)), stop):
         count += hit
         if hit and count == 1:
             print("begun", flush=True)

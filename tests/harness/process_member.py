@@ -17,16 +17,16 @@ KINDS = {"http": http_member.HttpMember, "echo": members.EchoMember, "greet": me
 
 
 class ProcessMember:
-    """`kind`: one of KINDS. As with other members, `name`, `address` and `port` say where it is."""
+    """`kind`: one of KINDS; `nice`: its priority. As with other members, `name`, `address` and `port` say where it is."""
 
-    def __init__(self, name="process", *, kind="http", address=members.ADDRESS, port=0):
-        self.name, self.kind, self.address, self.port = name, kind, address, port
+    def __init__(self, name="process", *, kind="http", address=members.ADDRESS, port=0, nice=0):
+        self.name, self.kind, self.address, self.port, self.nice = name, kind, address, port, nice
         self.start()
 
     def start(self):
         """Runs it (again, on the same port)."""
         place = Path(__file__).resolve().parents[1]
-        argv = [sys.executable, "-m", "harness.process_member", self.kind, self.name, self.address, str(self.port)]
+        argv = ["nice", "-n", str(self.nice), sys.executable, "-m", "harness.process_member", self.kind, self.name, self.address, str(self.port)]
         self._process = subprocess.Popen(argv, cwd=place, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.port = int(self._process.stdout.readline())
 

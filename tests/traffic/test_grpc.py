@@ -12,6 +12,7 @@ from harness.http2 import Http2
 from harness.http3 import Http3
 
 SERVICE = "test.Echo"
+SERVING, NOT_SERVING = 1, 2  # grpc.health.v1.HealthCheckResponse.ServingStatus
 
 
 class GrpcMember:
@@ -19,11 +20,14 @@ class GrpcMember:
 
     def __init__(self, name, address="127.88.250.1"):
         self.name, self.address, self.contexts, self.cancelled = name, address, [], threading.Event()
+        self.health, self.checks = SERVING, 0
         self.server = grpc.server(futures.ThreadPoolExecutor(8))
         handlers = {"Unary": grpc.unary_unary_rpc_method_handler(self.unary), "Count": grpc.unary_stream_rpc_method_handler(self.count),
                     "Sum": grpc.stream_unary_rpc_method_handler(self.sum), "Chat": grpc.stream_stream_rpc_method_handler(self.chat),
                     "Fail": grpc.unary_unary_rpc_method_handler(self.fail), "Wait": grpc.unary_unary_rpc_method_handler(self.wait)}
         self.server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+        health = {"Check": grpc.unary_unary_rpc_method_handler(self.check)}
+        self.server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("grpc.health.v1.Health", health),))
         self.port = self.server.add_insecure_port(f"{address}:0")
         self.server.start()
 
@@ -57,6 +61,11 @@ class GrpcMember:
         context.add_callback(self.cancelled.set)
         self.cancelled.wait(20)
         return b"late"
+
+    def check(self, request, context):
+        """What health checks ask; `health` is the answer."""
+        self.checks += 1
+        return b"\x08" + bytes([self.health])
 
     def stop(self):
         """At once."""
@@ -162,6 +171,30 @@ def test_a_member_that_dies_is_left(front, members):
             with contextlib.suppress(grpc.RpcError):
                 answers.append(call(b"x", timeout=10))
         assert answers and set(answers[2:]) == {b"g2:x"}
+
+
+def test_health_checks_ask_the_service_of_grpc(stage, members):
+    front = stage.secure(members, listener={"http2_enable": True}, pool={"protocol": "GRPC"}, monitor={"type": "GRPC", "expected_codes": "0"})
+    for one in members:
+        front.wait_status(one, "ONLINE")
+    members[0].health = NOT_SERVING
+    shown = front.wait_status(members[0], "OFFLINE")
+    assert shown["reason"]["reason_code"] == "RESPONSE_MISMATCH", shown["reason"]
+    with channel(front) as made:
+        assert {made.unary_unary(f"/{SERVICE}/Unary")(b"x", timeout=10) for _ in range(10)} == {b"g2:x"}
+    members[0].health = SERVING
+    front.wait_status(members[0], "ONLINE")
+    assert all(one.checks > 0 for one in members)
+
+
+def test_a_health_check_may_call_a_method_of_the_members_own(stage, members):
+    code = grpc.StatusCode.FAILED_PRECONDITION.value[0]
+    front = stage.secure(members[:1], listener={"http2_enable": True}, pool={"protocol": "GRPC"},
+                         monitor={"type": "GRPC", "url_path": f"/{SERVICE}/Fail", "expected_codes": str(code)})
+    front.wait_status(members[0], "ONLINE")
+    stage.api.update(f"healthmonitors/{front.monitor['id']}", "healthmonitor", expected_codes="0")
+    shown = front.wait_status(members[0], "OFFLINE")
+    assert (shown["reason"]["expected_response"], shown["reason"]["healthcheck_response"]) == ("0", str(code))
 
 
 # -- over HTTP/3, which no client of PyPI speaks
