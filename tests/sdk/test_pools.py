@@ -46,6 +46,27 @@ def test_a_quic_pool_places_by_connection_id(elb, stage):
     refused_with(400, "ELB.8902", elb.create, "Pool", **{**wanted, "protocol": "UDP"}, session_persistence=sticky)
 
 
+@pytest.mark.covers("CreatePool", "CreateListener", "CreateHealthMonitor", "ListPools")
+def test_a_tls_pool_is_for_tls_listeners(elb, stage):
+    lb, certificate = stage.load_balancer(), stage.certificate()["id"]
+    wanted = {"loadbalancer_id": lb["id"], "protocol": "TLS", "lb_algorithm": "LEAST_CONNECTIONS"}
+    refused_with(400, "ELB.8902", elb.create, "Pool", **wanted, any_port_enable=True)
+    made = elb.create("Pool", **wanted, session_persistence={"type": "SOURCE_IP", "persistence_timeout": 5})
+    assert (made.protocol, made.ip_version, made.session_persistence.persistence_timeout) == ("TLS", "dualstack", 5)
+    assert [pool.id for pool in elb.list("ListPools", loadbalancer_id=[lb["id"]], protocol=["TLS"]).pools] == [made.id]
+    listener = {"loadbalancer_id": lb["id"], "default_pool_id": made.id}
+    for protocol in ("TCP", "UDP", "HTTP", "HTTPS"):
+        fields = {"default_tls_container_ref": certificate} if protocol == "HTTPS" else {}
+        refused_with(400, "ELB.8902", elb.create, "Listener", **listener, protocol=protocol, protocol_port=443, **fields)
+    served = elb.create("Listener", **listener, protocol="TLS", protocol_port=443, default_tls_container_ref=certificate)
+    assert served.default_pool_id == made.id
+    monitor = elb.create("HealthMonitor", pool_id=made.id, type="TLS", delay=5, timeout=3, max_retries=3)
+    assert (monitor.type, elb.show("Pool", made.id).healthmonitor_id) == ("TLS", monitor.id)
+    verified = stage.api.update(f"pools/{made.id}", "pool", member_tls={"ca_certificate_id": stage.beside(
+        "certificates", "certificate", type="client", certificate=pki.authority().pem)["id"]})
+    assert verified["member_tls"]["server_name"] is None
+
+
 @pytest.mark.covers("CreatePool")
 def test_listener_id_makes_it_the_default_pool_once(elb, stage):
     lb = stage.load_balancer()

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use model::ProxyVersion;
+use model::{PoolProtocol, ProxyVersion};
 use telemetry::{Attempt, ListenerCounters, TlsFailure};
 use tokio::net::TcpStream;
 use wire::proxy_protocol::{
@@ -24,7 +24,7 @@ use crate::{
     service::Service,
     stream::Stream,
     table::Seat,
-    target::{Target, Tried, Work},
+    target::{Tried, Work},
     tls::{self, Accepted, TlsInfo},
 };
 
@@ -37,8 +37,8 @@ pub(crate) fn serve(
 ) -> impl Future<Output = ()> {
     let seat = Seat::take(&door.worker.table, door.slot.group());
     let service = door.slot.service();
-    let up = to_member(&service, peer, door.address, None);
-    let mut link = Link::begin(door, service, client.into(), peer, seat, open, up);
+    let header = header(&service, peer, door.address, None);
+    let mut link = Link::begin(door, service, client.into(), peer, seat, open, header);
     poll_fn(move |cx| match &mut link {
         Some(link) => link.poll(cx),
         None => Poll::Ready(()),
@@ -62,8 +62,8 @@ pub(crate) async fn serve_secured(door: Rc<Door>, tcp: TcpStream, peer: SocketAd
         Ok(Accepted::Plain(tcp)) => return io::reset_on_close(&tcp),
         Err(error) => return tracing::debug!(client = %peer, %error, "a TLS handshake failed"),
     };
-    let up = to_member(&service, peer, door.address, Some(&info));
-    if let Some(mut link) = Link::begin(door, service, client, peer, seat, open, up) {
+    let header = header(&service, peer, door.address, Some(&info));
+    if let Some(mut link) = Link::begin(door, service, client, peer, seat, open, header) {
         poll_fn(|cx| link.poll(cx)).await;
     }
 }
@@ -81,13 +81,16 @@ struct Link {
     tried: Tried,
     seat: Seat,
     seated: bool,
+    /// What members of a TLS pool are told before their session.
+    header: Box<[u8]>,
     /// The connection to the member was seen to stand.
     reached: bool,
     _open: Open,
 }
 
 impl Link {
-    /// Joins a client to a member; none when there is none, which the client is told by a reset. `up`: the way to the member.
+    /// Joins a client to a member; none when there is none, which the client is told by a reset. `header`: what the member is told
+    /// before anything else.
     fn begin(
         door: Rc<Door>,
         service: Rc<Service>,
@@ -95,12 +98,14 @@ impl Link {
         peer: SocketAddr,
         seat: Seat,
         open: Open,
-        up: Way,
+        header: Vec<u8>,
     ) -> Option<Self> {
-        let port = door.address.port();
-        let begun =
-            service.target.as_ref().and_then(|target| begin(target, peer, port, &mut Tried::default()));
-        let Some((work, member)) = begun else {
+        let target = service.target.as_ref();
+        let secured = target.is_some_and(|target| target.shared.plan.protocol == PoolProtocol::Tls);
+        let (up, header) =
+            if secured { (Way::default(), header.into()) } else { (Way::holding(header), Box::default()) };
+        let mut tried = Tried::default();
+        let Some((work, member)) = begin(&door, &service, peer, &header, &mut tried) else {
             service.counters.unserved.inc();
             client.reset_on_close();
             return None;
@@ -109,7 +114,7 @@ impl Link {
         let relay = Relay {
             worker: door.worker.clone(),
             client,
-            member: member.into(),
+            member,
             up,
             down: Way::default(),
             connecting: true,
@@ -121,9 +126,10 @@ impl Link {
             peer,
             relay,
             work,
-            tried: Tried::default(),
+            tried,
             seat,
             seated: false,
+            header,
             reached: false,
             _open: open,
         })
@@ -182,26 +188,25 @@ impl Link {
     fn turn_to_another(&mut self) -> bool {
         let failed = self.work.member();
         tracing::debug!(member = %failed.plan.address, "cannot reach a member");
+        failed.note_unreached(&self.door.worker, &self.relay.member);
         self.work.record(Attempt::ConnectFailed);
-        let Some(target) = &self.service.target else { return false };
         if !self.tried.add(self.work.index()) {
             return false;
         }
-        let Some((work, member)) = begin(target, self.peer, self.door.address.port(), &mut self.tried) else {
-            return false;
-        };
+        let begun = begin(&self.door, &self.service, self.peer, &self.header, &mut self.tried);
+        let Some((work, member)) = begun else { return false };
         self.seat.expire_after(connect_time(&self.service));
-        self.relay.turn_to(member.into());
+        self.relay.turn_to(member);
         self.work = work;
         true
     }
 }
 
-/// The way to a member; where members are to be told of the client, it begins with that.
-fn to_member(service: &Service, client: SocketAddr, reached: SocketAddr, info: Option<&TlsInfo>) -> Way {
+/// What tells members of the client; empty: nothing does.
+fn header(service: &Service, client: SocketAddr, reached: SocketAddr, info: Option<&TlsInfo>) -> Vec<u8> {
     match service.target.as_ref().and_then(|target| target.shared.plan.proxy_protocol) {
-        Some(version) => Way::holding(introduction(version, client, reached, info)),
-        None => Way::default(),
+        Some(version) => introduction(version, client, reached, info),
+        None => Vec::new(),
     }
 }
 
@@ -239,16 +244,24 @@ fn extensions(info: &TlsInfo) -> Extensions<'_> {
     }
 }
 
-/// How long a connection to a member may take to stand.
+/// How long a connection to a member may take to stand, with its session where the pool's protocol is TLS.
 fn connect_time(service: &Service) -> Duration {
     service.plan.connect_timeout.min(service.plan.idle_timeout)
 }
 
-/// Begins a connection to some member that was not tried; `port` is that which the client used.
-fn begin(target: &Rc<Target>, client: SocketAddr, port: u16, tried: &mut Tried) -> Option<(Work, TcpStream)> {
+/// Begins a connection to some member that was not tried. `header`: see [`Member::connect`](crate::member::Member::connect).
+fn begin(
+    door: &Door,
+    service: &Service,
+    client: SocketAddr,
+    header: &[u8],
+    tried: &mut Tried,
+) -> Option<(Work, Stream)> {
+    let target = service.target.as_ref()?;
     loop {
         let work = target.begin(client.ip(), tried, None).ok()?;
-        match io::connect(work.member().plan.address_for(port)) {
+        let address = work.member().plan.address_for(door.address.port());
+        match work.member().connect(&door.worker, target.shared.plan.protocol, address, header) {
             Ok(stream) => {
                 work.member().counters.connections.inc();
                 return Some((work, stream));

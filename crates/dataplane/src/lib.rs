@@ -15,7 +15,6 @@
 mod acceptor;
 mod bind;
 mod buffer;
-mod carried_out;
 mod clock;
 mod config;
 mod dataplane;

@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     io,
+    net::SocketAddr,
     rc::Rc,
     sync::Arc,
 };
@@ -15,6 +16,7 @@ use telemetry::MemberCounters;
 use crate::{
     drain::Leaving,
     http2::Links,
+    io as socket,
     stream::Stream,
     tls::{MemberTerms, MemberTls},
     worker::Worker,
@@ -49,10 +51,10 @@ struct Idle {
 }
 
 impl Member {
-    /// `terms`: how it is verified; none: not at all.
+    /// A member of a pool of this protocol. `terms`: how it is verified; none: not at all.
     pub(crate) fn new(
         worker: &Rc<Worker>,
-        plan: MemberPlan,
+        (plan, protocol): (MemberPlan, PoolProtocol),
         terms: Option<&MemberTerms>,
         counters: Arc<MemberCounters>,
         leaving: Rc<Leaving>,
@@ -61,7 +63,7 @@ impl Member {
             plan,
             counters,
             leaving,
-            tls: terms.map(|terms| terms.member(&worker.member_tls)),
+            tls: terms.map(|terms| terms.member(worker.member_tls.of(protocol))),
             streak: Cell::default(),
             told: Cell::default(),
             idle: RefCell::default(),
@@ -74,19 +76,47 @@ impl Member {
         match protocol {
             PoolProtocol::Grpc => self.links.open(self.plan.address),
             PoolProtocol::Https => {
-                let tls = self.tls.as_ref().unwrap_or(&worker.member_tls);
-                let session = tls.connect(self.plan.address, worker.tls.clone())?;
+                let session = self.tls(worker, protocol).connect(self.plan.address, worker.tls.clone())?;
                 Ok((Stream::Tls(Box::new(session)), true))
             }
             // Datagrams have no connections; a plan that mixes them up finds a port that nobody listens on.
             PoolProtocol::Tcp | PoolProtocol::Http => {
                 Stream::connect(self.plan.address).map(|stream| (stream, true))
             }
-            // Of layer 4, which opens no streams.
+            // Of layer 4: [`Member::connect`].
             PoolProtocol::Udp | PoolProtocol::Tls | PoolProtocol::Quic => {
                 Err(io::ErrorKind::Unsupported.into())
             }
         }
+    }
+
+    /// Begins a connection of layer 4 to it at `address`, which begins with `header` in clear where the pool's protocol is TLS: there
+    /// nobody but us can say something before the session. Elsewhere what is written first is first.
+    pub(crate) fn connect(
+        &self,
+        worker: &Worker,
+        protocol: PoolProtocol,
+        address: SocketAddr,
+        header: &[u8],
+    ) -> io::Result<Stream> {
+        let tcp = socket::connect(address)?;
+        match protocol {
+            PoolProtocol::Tls => {
+                let tls = self.tls(worker, protocol);
+                let session = tls.secure_behind(header, tcp, address, worker.tls.clone())?;
+                Ok(Stream::Tls(Box::new(session)))
+            }
+            PoolProtocol::Tcp
+            | PoolProtocol::Udp
+            | PoolProtocol::Quic
+            | PoolProtocol::Http
+            | PoolProtocol::Https
+            | PoolProtocol::Grpc => Ok(tcp.into()),
+        }
+    }
+
+    fn tls<'a>(&'a self, worker: &'a Worker, protocol: PoolProtocol) -> &'a MemberTls {
+        self.tls.as_ref().unwrap_or_else(|| worker.member_tls.of(protocol))
     }
 
     /// Notes that nothing could be said on this stream to it. That its certificate does not verify is counted, and told in the log at

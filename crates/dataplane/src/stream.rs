@@ -157,13 +157,14 @@ impl Stream {
         }
     }
 
-    /// Whether a begun connection stands, as far as is known.
+    /// Whether a begun connection stands, as far as is known; with TLS, whether its session does.
     pub(crate) fn is_connected(&mut self, cx: &mut Context<'_>) -> bool {
         match self {
             Self::Plain(tcp) => socket::is_connected(tcp, cx),
             Self::H2(stream) => stream.is_connected(),
             Self::H3(_) => true,
-            Self::Tls(_) | Self::Openssl(_) => false,
+            Self::Tls(tls) => tls.is_connected(),
+            Self::Openssl(_) => false,
         }
     }
 

@@ -171,8 +171,10 @@ impl Target {
                         former.and_then(|former| former.members.iter().find(|m| m.plan.id == member.id));
                     same.map_or_else(Rc::default, |same| same.leaving.clone())
                 };
-                kept.cloned()
-                    .unwrap_or_else(|| Member::new(worker, member.clone(), terms, counters(), known()))
+                kept.cloned().unwrap_or_else(|| {
+                    let plans = (member.clone(), plan.protocol);
+                    Member::new(worker, plans, terms, counters(), known())
+                })
             })
             .collect();
         if let Some(former) = former {

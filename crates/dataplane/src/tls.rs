@@ -29,7 +29,7 @@ mod terms;
 pub(crate) use accept::{Accepted, accept};
 pub(crate) use held::TlsScratch;
 pub(crate) use info::{Alpn, TlsInfo};
-pub(crate) use member::{MemberTerms, MemberTls};
+pub(crate) use member::{AnyMemberTls, MemberTerms, MemberTls};
 pub(crate) use openssl::OpensslStream;
 pub(crate) use quic::{QuicHandshake, QuicTls};
 pub(crate) use session::TlsStream;

@@ -38,7 +38,7 @@ use crate::{
     sys::datagrams::Batch,
     table::{TICK, Table},
     target::Target,
-    tls::{MemberTls, TlsScratch},
+    tls::{AnyMemberTls, TlsScratch},
 };
 
 /// What all connections of a worker share.
@@ -53,7 +53,7 @@ pub(crate) struct Worker {
     pub(crate) http: HttpScratch,
     pub(crate) access_log: RefCell<telemetry::access_log::Lane>,
     pub(crate) tls: Rc<TlsScratch>,
-    pub(crate) member_tls: MemberTls,
+    pub(crate) member_tls: AnyMemberTls,
     /// Since when (in ticks) there is no new work, and what is open ends when its present work ends.
     draining: Cell<Option<u32>>,
     /// Whether new connections are left in the kernel's queues for now.
@@ -143,7 +143,7 @@ impl Worker {
             pipes: Rc::default(),
             http: HttpScratch::new(index),
             tls: Rc::default(),
-            member_tls: MemberTls::new()?,
+            member_tls: AnyMemberTls::new()?,
             draining: Cell::new(None),
             held: Cell::new(held),
             slots: RefCell::default(),

@@ -14,7 +14,7 @@ use super::{
     wait,
 };
 use crate::{
-    carried_out, clock,
+    clock,
     handover::Opened,
     http3,
     limits::{Bounds, PolicyLimit},
@@ -104,11 +104,8 @@ impl Dataplane {
         let (mut bound, former_targets, former_limiters, former_tls) =
             former.map(|f| (f.bound, f.targets, f.limiters, f.tls)).unwrap_or_default();
 
-        let missing = carried_out::missing(&plan);
-        let wanted: BTreeSet<SocketAddr> = match &missing {
-            None => plan.endpoints.iter().flat_map(|endpoint| endpoint.addresses()).collect(),
-            Some(_) => BTreeSet::new(),
-        };
+        let wanted: BTreeSet<SocketAddr> =
+            plan.endpoints.iter().flat_map(|endpoint| endpoint.addresses()).collect();
         let closed: Vec<SocketAddr> = bound.difference(&wanted).copied().collect();
         let mut opened = state.open(&plan.service, wanted.difference(&bound), orders.workers.len());
         bound.retain(|address| wanted.contains(address));
@@ -132,7 +129,7 @@ impl Dataplane {
             let opened = opened.share_of(worker);
             changes.push(Change::Listener { plan, targets, bounds, tls, opened, opened_quic, closed });
         }
-        let (plan_fault, bind_fault) = (missing.or(plan.faults.first().cloned()), opened.fault);
+        let (plan_fault, bind_fault) = (plan.faults.first().cloned(), opened.fault);
         state.listeners.insert(plan.id, InForce { bound, targets, limiters, tls, plan_fault, bind_fault });
     }
 

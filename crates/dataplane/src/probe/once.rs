@@ -18,7 +18,8 @@ use crate::{
 
 /// What probes share.
 pub(crate) struct Kit {
-    tls: MemberTls,
+    http: MemberTls,
+    bytes: MemberTls,
     scratch: Rc<TlsScratch>,
 }
 
@@ -26,7 +27,7 @@ impl Kit {
     /// # Errors
     /// When the cryptography of this machine cannot be had.
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { tls: MemberTls::new()?, scratch: Rc::default() })
+        Ok(Self { http: MemberTls::for_http()?, bytes: MemberTls::for_bytes()?, scratch: Rc::default() })
     }
 }
 
@@ -95,8 +96,10 @@ pub(crate) async fn probe(
         MonitorType::Tcp | MonitorType::Udp => Outcome::Passed,
         MonitorType::Http => ask(stream.into(), address, settings, http10, deadline, limit).await.into(),
         MonitorType::Grpc => grpc::ask(stream, address, settings, deadline, limit).await.into(),
-        MonitorType::Tls => secure(kit, stream, address, deadline, limit).await.map(|_| ()).into(),
-        MonitorType::Https => match secure(kit, stream, address, deadline, limit).await {
+        MonitorType::Tls => {
+            secure(&kit.bytes, &kit.scratch, stream, address, deadline, limit).await.map(|_| ()).into()
+        }
+        MonitorType::Https => match secure(&kit.http, &kit.scratch, stream, address, deadline, limit).await {
             Ok(session) => ask(session, address, settings, http10, deadline, limit).await.into(),
             Err(failure) => Outcome::Failed(failure),
         },
@@ -143,7 +146,8 @@ fn sent(
 
 /// Makes a TLS session.
 async fn secure(
-    kit: &Kit,
+    tls: &MemberTls,
+    scratch: &Rc<TlsScratch>,
     tcp: TcpStream,
     address: SocketAddr,
     deadline: Instant,
@@ -152,7 +156,7 @@ async fn secure(
     let fault = |why: &dyn std::fmt::Display| {
         failure(ProbeFailureCode::SslHandshakeError, format!("no TLS session with {address}: {why}"))
     };
-    let mut session = kit.tls.secure(tcp, address, kit.scratch.clone()).map_err(|error| fault(&error))?;
+    let mut session = tls.secure(tcp, address, scratch.clone()).map_err(|error| fault(&error))?;
     match timeout_at(deadline, poll_fn(|cx| session.poll_writable(cx))).await {
         Ok(Ok(())) => Ok(Stream::Tls(Box::new(session))),
         Ok(Err(error)) => Err(fault(&error)),

@@ -1,6 +1,6 @@
-//! TLS towards members of HTTPS pools: the bytes are protected on the way. The member's certificate is looked at where its pool says
-//! how (`MemberTlsPlan`); elsewhere any will do (as documented for such pools; members are addressed by their address, for which they
-//! rarely have one).
+//! TLS towards members of HTTPS and TLS pools: the bytes are protected on the way. The member's certificate is looked at where its
+//! pool says how (`MemberTlsPlan`); elsewhere any will do (as documented for such pools; members are addressed by their address, for
+//! which they rarely have one).
 //!
 //! A certificate is verified as RFC 5280 and RFC 9525 say: the chain leads to an authority of the pool's, every part of it is in date,
 //! it may serve, and it holds the wanted name among its alternative names (the common name does not count). A session that is
@@ -8,6 +8,7 @@
 
 use std::{error::Error as _, io, net::SocketAddr, rc::Rc, sync::Arc};
 
+use model::PoolProtocol;
 use plan::MemberTlsPlan;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
@@ -25,6 +26,25 @@ use tokio::net::TcpStream;
 use super::{TlsScratch, TlsStream, handshake::Handshake};
 use crate::io as socket;
 
+/// How the members of a worker are spoken to that are not verified.
+pub(crate) struct AnyMemberTls {
+    http: MemberTls,
+    bytes: MemberTls,
+}
+
+impl AnyMemberTls {
+    /// # Errors
+    /// When the cryptography of this machine cannot be had.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self { http: MemberTls::for_http()?, bytes: MemberTls::for_bytes()? })
+    }
+
+    /// For the members of a pool.
+    pub(crate) fn of(&self, protocol: PoolProtocol) -> &MemberTls {
+        if protocol.is_layer7() { &self.http } else { &self.bytes }
+    }
+}
+
 /// How members are spoken to over TLS: one for all members of a worker that are not verified, one for each that is. It remembers
 /// sessions, so that most handshakes are short.
 pub(crate) struct MemberTls {
@@ -34,11 +54,23 @@ pub(crate) struct MemberTls {
 }
 
 impl MemberTls {
-    /// Members may be anybody.
+    /// Members may be anybody that speaks HTTP/1.1.
     ///
     /// # Errors
     /// When the cryptography of this machine cannot be had.
-    pub(crate) fn new() -> io::Result<Self> {
+    pub(crate) fn for_http() -> io::Result<Self> {
+        Self::new(vec![b"http/1.1".to_vec()])
+    }
+
+    /// Members may be anybody. What is said inside is not ours, so no protocol is agreed on.
+    ///
+    /// # Errors
+    /// When the cryptography of this machine cannot be had.
+    pub(crate) fn for_bytes() -> io::Result<Self> {
+        Self::new(Vec::new())
+    }
+
+    fn new(alpn_protocols: Vec<Vec<u8>>) -> io::Result<Self> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
@@ -48,7 +80,7 @@ impl MemberTls {
             .with_custom_certificate_verifier(Arc::new(Verifier { provider, authorities: None }))
             .with_no_client_auth();
         config.enable_secret_extraction = true;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = alpn_protocols;
         Ok(Self { config: Arc::new(config), name: None })
     }
 
@@ -64,13 +96,24 @@ impl MemberTls {
         address: SocketAddr,
         scratch: Rc<TlsScratch>,
     ) -> io::Result<TlsStream> {
+        self.secure_behind(&[], tcp, address, scratch)
+    }
+
+    /// As [`MemberTls::secure`], where something is said in clear before the session begins.
+    pub(crate) fn secure_behind(
+        &self,
+        said: &[u8],
+        tcp: TcpStream,
+        address: SocketAddr,
+        scratch: Rc<TlsScratch>,
+    ) -> io::Result<TlsStream> {
         let name = match &self.name {
             None => ServerName::IpAddress(address.ip().into()),
             Some(name) => ServerName::try_from(name.as_str().to_owned()).map_err(io::Error::other)?,
         };
         let handshake =
             UnbufferedClientConnection::new(self.config.clone(), name).map_err(io::Error::other)?;
-        Ok(TlsStream::new(tcp, scratch, Handshake::Client(handshake), Vec::new()))
+        Ok(TlsStream::new(tcp, scratch, Handshake::Client(handshake), Vec::new()).behind(said))
     }
 }
 

@@ -106,6 +106,18 @@ impl TlsStream {
         }
     }
 
+    /// The same session with bytes in clear that go out before its first record.
+    pub(super) fn behind(mut self, said: &[u8]) -> Self {
+        debug_assert!(self.sealed.is_empty(), "nothing was said yet");
+        self.sealed.extend(said);
+        self
+    }
+
+    /// See [`crate::stream::Stream::is_connected`]: the session stands.
+    pub(crate) fn is_connected(&self) -> bool {
+        matches!(self.phase, Phase::Open(_))
+    }
+
     /// What is known of the session that was made; to be taken once.
     pub(crate) fn take_info(&mut self) -> TlsInfo {
         self.info.take().map(|info| *info).unwrap_or_default()

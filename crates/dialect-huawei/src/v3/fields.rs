@@ -8,7 +8,6 @@
 //! A key that occurs twice is refused: which of the two counts would be a guess. Nesting is bounded by the JSON reader (128 levels).
 
 mod body;
-mod gate;
 mod json;
 mod unknown;
 

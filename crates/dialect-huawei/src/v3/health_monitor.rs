@@ -140,7 +140,7 @@ fn decode_patch_fields(
     Ok(HealthMonitorPatch {
         name: marks::name(fields)?,
         admin_up: fields.flag("admin_state_up")?,
-        kind: fields.gated_choice(WRAPPER, "type", kinds)?,
+        kind: fields.choice("type", kinds)?,
         interval: interval.map(|n| fields.typed::<_, ProbeInterval>("delay", n)).transpose()?,
         timeout: timeout.map(|n| fields.typed::<_, ProbeTimeout>("timeout", n)).transpose()?,
         rise: rise.map(|n| fields.typed::<_, ProbeThreshold>("max_retries", n)).transpose()?,

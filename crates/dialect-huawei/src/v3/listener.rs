@@ -110,7 +110,7 @@ pub(crate) fn decode_new(mut fields: Fields<'_>) -> Result<NewListener, Refusal>
     decode_later(&mut fields)?;
     let load_balancer = fields.id::<LoadBalancerId>("loadbalancer_id")?;
     let load_balancer = fields.required("loadbalancer_id", load_balancer)?;
-    let protocol = fields.gated_choice(WRAPPER, "protocol", PROTOCOLS)?;
+    let protocol = fields.choice("protocol", PROTOCOLS)?;
     let protocol = fields.required("protocol", protocol)?;
     let layer = layer::decode(&mut fields, protocol)?;
     let tls = tls::decode(&mut fields, protocol)?;

@@ -116,9 +116,9 @@ const MONITORS: &[(&str, Option<MonitorType>)] = &[
 pub(crate) fn decode_new(mut fields: Fields<'_>) -> Result<NewStandbyPool, Refusal> {
     marks::project(&mut fields)?;
     fields.later("public_border_group", Harmless::Default(PUBLIC_BORDER_GROUP))?;
-    let protocol = fields.gated_choice(WRAPPER, "protocol", PROTOCOLS)?;
+    let protocol = fields.choice("protocol", PROTOCOLS)?;
     let protocol = fields.required("protocol", protocol)?;
-    let algorithm = fields.gated_choice(WRAPPER, "lb_algorithm", pool::ALGORITHMS)?;
+    let algorithm = fields.choice("lb_algorithm", pool::ALGORITHMS)?;
     let kind = fields.choice("type", KINDS)?;
     let pool = NewPool {
         name: marks::name(&mut fields)?.unwrap_or_default(),
@@ -328,7 +328,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::v3::fields::tests::read_open;
+    use crate::v3::fields::tests::read;
 
     const ID: &str = "0123abcd-0123-4567-89ab-0123456789ab";
 
@@ -343,7 +343,7 @@ mod tests {
             "healthmonitor": {"type": "TCP", "delay": 5, "timeout": 3, "max_retries": 3},
         });
         all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        read_open(all, decode_new)
+        read(all, decode_new)
     }
 
     #[test]

@@ -7,24 +7,9 @@ pub(crate) fn read<T>(
     content: Value,
     decode: impl FnOnce(Fields<'_>) -> Result<T, Refusal>,
 ) -> Result<T, String> {
-    read_with(&UnknownFields::new(true), content, decode)
-}
-
-/// The same as if everything were carried out.
-pub(crate) fn read_open<T>(
-    content: Value,
-    decode: impl FnOnce(Fields<'_>) -> Result<T, Refusal>,
-) -> Result<T, String> {
-    read_with(&UnknownFields::with_closed(true, &[]), content, decode)
-}
-
-fn read_with<T>(
-    unknown: &UnknownFields,
-    content: Value,
-    decode: impl FnOnce(Fields<'_>) -> Result<T, Refusal>,
-) -> Result<T, String> {
+    let unknown = UnknownFields::new(true);
     let body = serde_json::json!({ "it": content }).to_string();
-    let fields = Fields::open(body.as_bytes(), "it", unknown).map_err(|refusal| refusal.field)?;
+    let fields = Fields::open(body.as_bytes(), "it", &unknown).map_err(|refusal| refusal.field)?;
     decode(fields).map_err(|refusal| refusal.field.trim_start_matches("it.").to_owned())
 }
 

@@ -1,18 +1,16 @@
-//! Fields that this version does not know, or knows and does not carry out.
+//! Fields that this version does not know.
 
 use std::{
     collections::BTreeSet,
     sync::{Mutex, PoisonError},
 };
 
-use crate::v3::fields::{Refusal, gate::CLOSED};
+use crate::v3::fields::Refusal;
 
-/// What happens to fields that this version does not know: told once in the log and ignored, or refused. And which of those that it
-/// knows it does not carry out.
+/// What happens to fields that this version does not know: told once in the log and ignored, or refused.
 #[derive(Debug)]
 pub(crate) struct UnknownFields {
     strict: bool,
-    closed: &'static [&'static str],
     pub(super) told: Mutex<BTreeSet<String>>,
 }
 
@@ -22,17 +20,7 @@ impl UnknownFields {
 
     /// Refuses unknown fields if `strict`.
     pub(crate) fn new(strict: bool) -> Self {
-        Self::with_closed(strict, CLOSED)
-    }
-
-    /// The same with another list of what is not carried out.
-    pub(crate) fn with_closed(strict: bool, closed: &'static [&'static str]) -> Self {
-        Self { strict, closed, told: Mutex::default() }
-    }
-
-    /// Whether a field (`noun.field`), word (`noun.field=WORD`) or operation is not carried out.
-    pub(crate) fn is_closed(&self, name: &str) -> bool {
-        self.closed.contains(&name)
+        Self { strict, told: Mutex::default() }
     }
 
     /// Deals with one; its path is told.

@@ -167,7 +167,7 @@ mod tests {
 
     use super::*;
     use crate::v3::{
-        fields::tests::read_open,
+        fields::tests::read,
         listener::{decode_new, decode_patch, encode, tests::listener},
     };
 
@@ -183,7 +183,7 @@ mod tests {
     }
 
     fn new(protocol: &str, more: Value) -> Result<NewListener, String> {
-        read_open(content(protocol, &more), decode_new)
+        read(content(protocol, &more), decode_new)
     }
 
     #[test]
@@ -226,7 +226,7 @@ mod tests {
         }
         let mut without = content("UDP", &json!({"port_ranges": [range(53, 54)]}));
         without.as_object_mut().unwrap().remove("protocol_port");
-        let ranged = read_open(without, decode_new).unwrap();
+        let ranged = read(without, decode_new).unwrap();
         let shown = Listener { ports: ranged.ports, ..listener(ListenerProtocol::Tcp) };
         let wire = serde_json::to_value(encode(&shown)).unwrap();
         assert_eq!((&wire["protocol_port"], &wire["port_ranges"]), (&json!(0), &json!([range(53, 54)])));
@@ -295,8 +295,7 @@ mod tests {
             let sent = new(protocol, json!({"proxy_protocol_enable": true})).unwrap();
             assert_eq!(sent.target.member_proxy_protocol, expect, "{protocol}");
         }
-        let patch =
-            |content| read_open(content, |fields| decode_patch(fields, &listener(ListenerProtocol::Tcp)));
+        let patch = |content| read(content, |fields| decode_patch(fields, &listener(ListenerProtocol::Tcp)));
         let sent = |content| patch(content).unwrap().member_proxy_protocol;
         assert_eq!(sent(json!({})), Patch::Keep);
         assert_eq!(sent(json!({"proxy_protocol_enable": false})), Patch::Clear);
@@ -341,7 +340,7 @@ mod tests {
         let mut bound = listener(ListenerProtocol::Https);
         let Service::Https(https) = &mut bound.service else { panic!("an HTTPS listener") };
         https.quic = Some(now);
-        let patch = |content| read_open(content, |fields| decode_patch(fields, &bound)).unwrap().quic;
+        let patch = |content| read(content, |fields| decode_patch(fields, &bound)).unwrap().quic;
         let off = QuicUpgrade { enabled: false, ..now };
         assert_eq!(
             patch(json!({"quic_config": {"enable_quic_upgrade": false}})),

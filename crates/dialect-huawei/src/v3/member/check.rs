@@ -163,7 +163,7 @@ pub(crate) mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::v3::fields::tests::read_open;
+    use crate::v3::fields::tests::read;
 
     /// A check that found out that nobody answers.
     pub(crate) fn check(subject: CheckSubject) -> MemberCheck {
@@ -212,7 +212,7 @@ pub(crate) mod tests {
             (json!({"subject": "all"}), Err("listener_id")),
             (json!({"listener_id": ID, "subject": "moon"}), Err("subject")),
         ] {
-            let read = read_open(content.clone(), decode).map(|(_, subject)| subject);
+            let read = read(content.clone(), decode).map(|(_, subject)| subject);
             assert_eq!(read, expect.map_err(str::to_owned), "{content}");
         }
     }

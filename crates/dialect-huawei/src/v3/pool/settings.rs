@@ -235,9 +235,6 @@ pub(crate) fn decode_quic_cid_hash(
     pool: &mut Fields<'_>,
     now: Option<QuicCidHash>,
 ) -> Result<Option<QuicCidHash>, Refusal> {
-    if pool.gated("pool", "quic_cid_hash_strategy", Harmless::NoFields)? {
-        return Ok(None);
-    }
     let Patch::Set(mut fields) = pool.nullable_object("quic_cid_hash_strategy")? else { return Ok(None) };
     let now = now.unwrap_or_default();
     let (length, offset) = (fields.integer("len", 1..=20)?, fields.integer("offset", 0..=19)?);
@@ -251,9 +248,6 @@ pub(crate) fn decode_quic_cid_hash(
 
 /// Ours, `member_proxy_protocol`: null, `v1` or `v2`.
 pub(crate) fn decode_proxy_protocol(pool: &mut Fields<'_>) -> Result<Patch<ProxyVersion>, Refusal> {
-    if pool.gated("pool", "member_proxy_protocol", Harmless::Empty)? {
-        return Ok(Patch::Keep);
-    }
     if !pool.says("member_proxy_protocol") {
         // Absent, or null.
         let said = pool.nullable_string("member_proxy_protocol", 0..=0)?;
@@ -331,7 +325,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::v3::fields::tests::{read, read_open};
+    use crate::v3::fields::tests::read;
 
     fn sticky(
         protocol: PoolProtocol,
@@ -467,7 +461,7 @@ mod tests {
             assert_eq!(any.is_ok(), [Tcp, Udp, Quic].contains(&protocol), "{protocol:?}");
         }
         let hash = |content, now| {
-            read_open(json!({ "quic_cid_hash_strategy": content }), |mut pool| {
+            read(json!({ "quic_cid_hash_strategy": content }), |mut pool| {
                 decode_quic_cid_hash(&mut pool, now)
             })
         };
@@ -482,7 +476,7 @@ mod tests {
         ] {
             assert_eq!(hash(content.clone(), now), expect.map_err(str::to_owned), "{content}");
         }
-        let proxy = |content| read_open(content, |mut pool| decode_proxy_protocol(&mut pool));
+        let proxy = |content| read(content, |mut pool| decode_proxy_protocol(&mut pool));
         for (content, expect) in [
             (json!({}), Ok(Patch::Keep)),
             (json!({"member_proxy_protocol": null}), Ok(Patch::Clear)),
