@@ -39,11 +39,18 @@ def merged(*parts):
 
 def to_toml(config):
     """TOML text of a configuration made of scalars, tables and lists of tables."""
-    lines = [f"{key} = {_scalar(value)}" for key, value in config.items() if not _is_table(value)]
-    for key, value in config.items():
-        for head, table in ([(f"[{key}]", value)] if isinstance(value, dict) else [(f"[[{key}]]", one) for one in value] if _is_table(value) else []):
-            lines += ["", head] + [f"{name} = {_scalar(item)}" for name, item in table.items()]
-    return "\n".join(lines) + "\n"
+    return "\n".join(_lines(config)) + "\n"
+
+
+def _lines(table, path=""):
+    lines = [f"{key} = {_scalar(value)}" for key, value in table.items() if not _is_table(value)]
+    for key, value in table.items():
+        if isinstance(value, dict):
+            lines += ["", f"[{path}{key}]", *_lines(value, f"{path}{key}.")]
+        elif _is_table(value):
+            for one in value:
+                lines += ["", f"[[{path}{key}]]", *_lines(one, f"{path}{key}.")]
+    return lines
 
 
 def _is_table(value):

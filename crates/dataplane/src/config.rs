@@ -21,6 +21,9 @@ pub struct Config {
     pub sticky_key: StickyKey,
     /// Whether OCSP answers are stapled, and whom may be asked for them; none: they are not.
     pub ocsp_stapling: Option<OcspStapling>,
+    /// Whether members see the clients' addresses as the source, where the plan says so; the process then needs CAP_NET_ADMIN or
+    /// CAP_NET_RAW, and the members' answers must come back to this node.
+    pub transparent_client_address: bool,
     /// Where requests are written down; by default nowhere.
     pub access_logs: AccessLogs,
 }
@@ -33,7 +36,8 @@ pub struct OcspStapling {
 }
 
 impl Default for Config {
-    /// One worker per core; a key that everybody knows; 1,024 idle connections per member, kept for 60 s; OCSP answers are stapled.
+    /// One worker per core; a key that everybody knows; 1,024 idle connections per member, kept for 60 s; OCSP answers are stapled;
+    /// members see the node's address.
     fn default() -> Self {
         Self {
             workers: std::thread::available_parallelism().map_or(1, usize::from),
@@ -42,6 +46,7 @@ impl Default for Config {
             upstream_idle_timeout: Duration::from_secs(60),
             sticky_key: StickyKey::new([0; 32]),
             ocsp_stapling: Some(OcspStapling::default()),
+            transparent_client_address: false,
             access_logs: AccessLogs::nowhere(),
         }
     }

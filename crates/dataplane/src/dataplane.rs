@@ -20,7 +20,7 @@ use crate::{
     Config, HealthChange,
     handover::{Heirlooms, Inheritance, ListeningSocket},
     limits::Limits,
-    ocsp, probe,
+    ocsp, probe, source,
     target::Reports,
     tls::ShownCertificates,
     worker::{self, Change, Farewell},
@@ -57,7 +57,7 @@ const REBIND_EVERY: Duration = Duration::from_secs(2);
 /// Starts workers and prober. `registry` gets the counters, `now` says the time of verdicts.
 ///
 /// # Errors
-/// When a thread or a runtime cannot be had.
+/// When a thread or a runtime cannot be had, or the process may not do what the configuration asks for.
 pub fn start(config: Config, registry: Registry, now: fn() -> Timestamp) -> io::Result<Dataplane> {
     begin(config, registry, now, None)
 }
@@ -65,7 +65,7 @@ pub fn start(config: Config, registry: Registry, now: fn() -> Timestamp) -> io::
 /// As [`start`], with what another process had. Nothing is accepted before [`Dataplane::accept`].
 ///
 /// # Errors
-/// When a thread or a runtime cannot be had.
+/// When a thread or a runtime cannot be had, or the process may not do what the configuration asks for.
 pub fn take_over(
     config: Config,
     registry: Registry,
@@ -82,6 +82,9 @@ fn begin(
     inheritance: Option<Inheritance>,
 ) -> io::Result<Dataplane> {
     let config = Config { workers: config.workers.max(1), ..config };
+    if config.transparent_client_address {
+        source::check()?;
+    }
     let limits = Arc::new(Limits::new(config.connections_max, config.workers));
     let inner: Arc<OnceLock<Weak<Inner>>> = Arc::default();
     let probe::Lines { orders: prober, asks, reports, news } =

@@ -24,7 +24,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::pipe::Pipe;
+use crate::{pipe::Pipe, source};
 
 /// Reads once into `buffer`. `Ready(Ok(0))` is the end of the stream.
 #[inline]
@@ -128,7 +128,7 @@ pub(crate) fn empty(stream: &TcpStream, pipe: &mut Pipe) -> io::Result<usize> {
     none_if_blocked(stream.try_io(Interest::WRITABLE, || pipe.empty_into(stream.as_fd())))
 }
 
-/// Begins a connection to a member. It may be written to at once ([`write_at_once`]): a failure shows there or at readiness.
+/// Begins a connection to a member, from the node's address. It may be written to at once ([`write_at_once`]): a failure shows there or at readiness.
 /// Must be called inside the worker's runtime.
 pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
@@ -138,6 +138,11 @@ pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
         Ok(()) | Err(Errno::INPROGRESS) => TcpStream::from_std(socket.into()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// As [`connect`], from a client's address (see [`source`]).
+pub(crate) fn connect_from(client: SocketAddr, address: SocketAddr) -> io::Result<TcpStream> {
+    TcpStream::from_std(source::connect(client, address)?.into())
 }
 
 /// Lets small pieces go out without waiting for the acknowledgement of those before (TCP_NODELAY).

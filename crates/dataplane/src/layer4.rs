@@ -261,7 +261,7 @@ fn begin(
     loop {
         let work = target.begin(client.ip(), tried, None).ok()?;
         let address = work.member().plan.address_for(door.address.port());
-        match work.member().connect(&door.worker, target.shared.plan.protocol, address, header) {
+        match work.member().connect(&door.worker, target.shared.plan.protocol, client, address, header) {
             Ok(stream) => {
                 work.member().counters.connections.inc();
                 return Some((work, stream));

@@ -33,6 +33,7 @@ mod pipe;
 mod probe;
 mod relay;
 mod service;
+mod source;
 mod stream;
 mod sys;
 mod table;

@@ -16,13 +16,13 @@ use telemetry::MemberCounters;
 use crate::{
     drain::Leaving,
     http2::Links,
-    io as socket,
+    io as socket, source,
     stream::Stream,
     tls::{MemberTerms, MemberTls},
     worker::Worker,
 };
 
-/// A member of a target in one worker. Lives on over plans while its id, its address and how it is verified stay the same, and with
+/// A member of a target in one worker. Lives on over plans while its id, its address, how it is reached and verified stay the same, and with
 /// it the connections kept to it.
 pub(crate) struct Member {
     pub(crate) plan: MemberPlan,
@@ -71,6 +71,12 @@ impl Member {
         })
     }
 
+    /// Whether it is what this plan says, weight apart.
+    pub(crate) fn is_still(&self, plan: &MemberPlan) -> bool {
+        let MemberPlan { id, address, transparent, .. } = &self.plan;
+        (id, address, transparent) == (&plan.id, &plan.address, &plan.transparent)
+    }
+
     /// Begins something to speak to it on, in the pool's protocol; whether a connection was made for it.
     pub(crate) fn open(&self, worker: &Worker, protocol: PoolProtocol) -> io::Result<(Stream, bool)> {
         match protocol {
@@ -91,15 +97,20 @@ impl Member {
     }
 
     /// Begins a connection of layer 4 to it at `address`, which begins with `header` in clear where the pool's protocol is TLS: there
-    /// nobody but us can say something before the session. Elsewhere what is written first is first.
+    /// nobody but us can say something before the session. Elsewhere what is written first is first. It comes from `client`, where the
+    /// member is to see that.
     pub(crate) fn connect(
         &self,
         worker: &Worker,
         protocol: PoolProtocol,
+        client: SocketAddr,
         address: SocketAddr,
         header: &[u8],
     ) -> io::Result<Stream> {
-        let tcp = socket::connect(address)?;
+        let tcp = match source::of(client, &self.plan, worker.config.transparent_client_address) {
+            None => socket::connect(address)?,
+            Some(client) => socket::connect_from(client, address)?,
+        };
         match protocol {
             PoolProtocol::Tls => {
                 let tls = self.tls(worker, protocol);

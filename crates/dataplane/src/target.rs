@@ -161,9 +161,7 @@ impl Target {
             .members
             .iter()
             .map(|member| {
-                let kept = lasting.and_then(|former| {
-                    former.members.iter().find(|m| m.plan.id == member.id && m.plan.address == member.address)
-                });
+                let kept = lasting.and_then(|former| former.members.iter().find(|m| m.is_still(member)));
                 let counters = || worker.registry.member(plan.id, member.id, worker.index);
                 let terms = terms.map(Arc::as_ref);
                 let known = || {

@@ -105,6 +105,8 @@ pub(crate) struct DataplaneConfig {
     pub(crate) workers: usize,
     /// How long existing work may last after SIGTERM.
     pub(crate) drain: Duration,
+    /// Whether members of layer 4 see the clients' addresses.
+    pub(crate) transparent_client_address: bool,
 }
 
 /// How a new process takes the place of this one.
@@ -297,6 +299,7 @@ fn dataplane(mut section: Section<'_, '_>) -> DataplaneConfig {
     let dataplane = DataplaneConfig {
         workers: count(section.integer("workers", 1..=256), cores),
         drain: seconds(section.integer("drain_s", 0..=3600), 30),
+        transparent_client_address: section.boolean("transparent_client_address").unwrap_or(false),
     };
     section.finish();
     dataplane

@@ -314,6 +314,7 @@ impl Traffic {
             workers: config.dataplane.workers,
             sticky_key: dataplane::StickyKey::new(key.derive("sticky cookies")),
             ocsp_stapling: config.ocsp_stapling,
+            transparent_client_address: config.dataplane.transparent_client_address,
             access_logs: access_logs.clone(),
             ..dataplane::Config::default()
         };

@@ -19,6 +19,7 @@ use crate::{
     clock,
     layer4::Open,
     service::Service,
+    source,
     sys::{
         datagrams::{Batch, PLACES},
         watched::Watched,
@@ -172,7 +173,7 @@ impl Forwarder {
         now: u64,
     ) -> Option<Forwarding> {
         let target = service.target.as_ref()?;
-        let client = run.key.client().ip();
+        let client = run.key.client();
         let cids = target.shared.cids.as_ref();
         let part = cids.and_then(|cids| Some((cids, cids.of_client(datagram)?)));
         if !self.worker.may_begin_flow() {
@@ -183,17 +184,19 @@ impl Forwarder {
             let by_cid = part.as_ref().and_then(|(cids, part)| {
                 cids.place(target, now, part, &resting, |index| flows.keeps(index, now))
             });
-            let work = match target.begin(client, &resting, by_cid) {
+            let work = match target.begin(client.ip(), &resting, by_cid) {
                 Ok(work) => work,
                 // Those who refused may be back by now.
-                Err(_) if !resting.is_empty() => target.begin(client, &Tried::default(), None).ok()?,
+                Err(_) if !resting.is_empty() => target.begin(client.ip(), &Tried::default(), None).ok()?,
                 Err(_) => return None,
             };
             let address = work.member().plan.address_for(run.key.local().port());
-            let upstream = upstream::connect(address).or_else(|error| {
+            let shown = self.worker.config.transparent_client_address;
+            let source = source::of(client, &work.member().plan, shown);
+            let upstream = upstream::connect(source, address).or_else(|error| {
                 // The node is out of descriptors or ports: an old flow has some.
                 let can_be_mended = upstream::is_ours(&error) && flows.displace(now).is_some();
-                if can_be_mended { upstream::connect(address) } else { Err(error) }
+                if can_be_mended { upstream::connect(source, address) } else { Err(error) }
             });
             match upstream {
                 Ok(upstream) => {

@@ -7,8 +7,13 @@ use rustix::{
     net::{AddressFamily, SocketFlags, SocketType},
 };
 
-/// A connected socket to a member, on a port that the kernel chooses.
-pub(super) fn connect(member: SocketAddr) -> io::Result<OwnedFd> {
+use crate::source;
+
+/// A connected socket to a member: from this client, if one is given, else from the node, on a port that the kernel chooses.
+pub(super) fn connect(client: Option<SocketAddr>, member: SocketAddr) -> io::Result<OwnedFd> {
+    if let Some(client) = client {
+        return source::connect_datagrams(client, member);
+    }
     let family = if member.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = rustix::net::socket_with(family, SocketType::DGRAM, flags, None)?;

@@ -72,6 +72,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("dataplane", "", "a table"),
     key("dataplane.workers", "one per core", "1 to 256 threads"),
     key("dataplane.drain_s", "30", "0 to 3600 seconds"),
+    key("dataplane.transparent_client_address", "false", "true or false"),
     key("upgrade", "", "a table"),
     key("upgrade.drain_s", "3600", "0 to 604800 seconds"),
     key("upgrade.ready_s", "30", "1 to 600 seconds"),

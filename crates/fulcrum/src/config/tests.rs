@@ -28,6 +28,7 @@ head_timeout_s = 5
 
 [dataplane]
 workers = 3
+transparent_client_address = true
 drain_s = 0
 
 [upgrade]
@@ -98,6 +99,7 @@ fn nothing_said_gives_the_documented_defaults() {
     assert!(!config.api.strict_fields && config.quotas.is_empty() && config.users.is_empty());
     assert!(config.dataplane.workers >= 1);
     assert_eq!(config.dataplane.drain, Duration::from_secs(30));
+    assert!(!config.dataplane.transparent_client_address);
     let UpgradeConfig { drain, ready } = config.upgrade;
     assert_eq!((drain, ready), (Duration::from_secs(3600), Duration::from_secs(30)));
     assert!(config.ocsp_stapling.is_some_and(|stapling| !stapling.local_responders));
@@ -135,6 +137,7 @@ fn every_key_is_read() {
     let ApiConfig { strict_fields, connections_max, head_timeout } = config.api;
     assert_eq!((strict_fields, connections_max, head_timeout), (true, 10, Duration::from_secs(5)));
     assert_eq!((config.dataplane.workers, config.dataplane.drain), (3, Duration::ZERO));
+    assert!(config.dataplane.transparent_client_address);
     assert!(config.ocsp_stapling.is_some_and(|stapling| stapling.local_responders));
     let UpgradeConfig { drain, ready } = config.upgrade;
     assert_eq!((drain, ready), (Duration::from_secs(7), Duration::from_secs(8)));
