@@ -9,7 +9,9 @@ use std::sync::{
 };
 
 use dataplane::HealthChange;
-use model::{MonitorType, ProbeFailureCode, ProbeInterval, ProxyVersion, Verdict};
+use model::{
+    MonitorType, ProbeFailureCode, ProbeInterval, ProbeTimeout, ProxyVersion, Verdict, target::ProbeSettings,
+};
 use rig::{Member, Rig, again, free_address, get, http, probe, tcp, with_target};
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -208,7 +210,8 @@ fn many_members_are_all_probed() {
     let member = Member::start(drop);
     let rig = Rig::start();
     let mut health = rig.dataplane.health().unwrap();
-    let settings = probe(MonitorType::Tcp);
+    // The member's queue of connections is short, so some are asked for twice.
+    let settings = ProbeSettings { timeout: ProbeTimeout::of(10), ..probe(MonitorType::Tcp) };
     rig.apply([with_target(http(free_address(), &[member.address; 500]), |target| {
         target.probe = Some(settings);
     })]);
