@@ -19,6 +19,8 @@ from harness.tls import SITE
 
 DEADLINE_SECONDS = 10
 
+H3_NO_ERROR, H3_REQUEST_REJECTED = 0x100, 0x10b  # RFC 9114 section 8.1
+
 
 class Refused(Exception):
     """A stream was reset or its connection ended; `code` says why."""
@@ -181,3 +183,53 @@ class Http3:
     def ended(self):
         """The code with which the connection was ended; None: it goes on."""
         return self._protocol.ended
+
+
+class Http3Load:
+    """Clients of a QUIC listener that connect, ask a few times and leave, all the time, from changing ports.
+
+    A context manager. A connection that the server ends in good order is opened anew (RFC 9114 section 5.2); `failures` holds everything else
+    that is no 200, `done` counts requests.
+    """
+
+    def __init__(self, where, *, clients=4, requests=5):
+        self.where, self.clients, self.requests = where, clients, requests
+        self.failures, self.done = [], 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+
+    async def _run(self):
+        await asyncio.gather(*(self._client() for _ in range(self.clients)))
+
+    async def _client(self):
+        while not self._stop.is_set():
+            try:
+                async with asyncio.timeout(DEADLINE_SECONDS), open_connection(self.where) as connection:
+                    await self._ask(connection)
+            except Exception as problem:  # whatever keeps a client from its answer
+                self.failures.append(problem)
+
+    async def _ask(self, connection):
+        for number in range(self.requests):
+            if number == 2:
+                await connection.move()
+            if connection.ended is not None:
+                return
+            try:
+                answer = await connection.ask(head(), [], [])
+            except Refused as refused:
+                if refused.code not in (H3_NO_ERROR, H3_REQUEST_REJECTED):
+                    raise
+                return
+            if answer.status != 200:
+                self.failures.append(answer)
+            self.done += 1
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join(2 * DEADLINE_SECONDS)
+        assert not self._thread.is_alive(), "a client got no answer"

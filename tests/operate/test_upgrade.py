@@ -1,17 +1,21 @@
 """Upgrades: a new process takes over, and nobody who is served notices."""
 
+import contextlib
 import os
 import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 
 import pytest
 
+from harness import tls
 from harness.api import Api
 from harness.dns import DnsMember, client, lookup
 from harness.fulcrum import binary, run
+from harness.http3 import H3_NO_ERROR, H3_REQUEST_REJECTED, Http3, Http3Load, Refused
 from harness.load import Calls, Flows, Load, SecureLoad
 from harness.members import EchoMember
 from harness.stage import Stage
@@ -115,6 +119,96 @@ def test_flows_of_udp_stay_with_their_servers(start, member):
         # In another order: whoever began anew would get another one by turns.
         assert {one: lookup(front.where, sock=one) for one in reversed(clients)} == asked
     assert all(former.poll() is None for former in process.former[:1]), "the first process has the flows"
+
+
+def quic(stage, members):
+    """A QUIC listener before an HTTP pool."""
+    fields = {"default_tls_container_ref": stage.certificate(kind="RSA")["id"]}
+    return stage.front(members, protocol="QUIC", listener=fields, pool={"protocol": "HTTP"})
+
+
+def test_http3_is_served_by_the_new_process_and_ends_in_the_old_one(start, member):
+    process = start(config={"upgrade": {"drain_s": 600}})
+    server = member("a")
+    front = quic(Stage(process), [server])
+    with contextlib.ExitStack() as stack:
+        clients = []
+        for number in range(3):
+            client = stack.enter_context(Http3(front.where))
+            assert client.ask("/").status == 200, "new clients are served at once"
+            clients.append((client, client.start("/gate")))
+            eventually(lambda: server.count("/gate") == number + 1, what="it is under way")
+            process.upgrade()
+        assert [former.poll() for former in process.former] == [None] * 3, "they wait for their clients"
+        for client, _ in clients:
+            client.move()
+
+            def is_refused(client=client):
+                """Later requests are the new process's. By asking, the client shows where it is now."""
+                try:
+                    assert client.ask("/late").status == 200
+                except Refused as refused:
+                    return refused.code == H3_REQUEST_REJECTED
+            eventually(is_refused, what="it hears that its process takes no more")
+        server.gate.set()
+        for client, begun in clients:
+            assert client.finish(begun).status == 200
+        eventually(lambda: all(client.ended == H3_NO_ERROR for client, _ in clients), what="they are told to leave")
+    for former in process.former:
+        assert former.wait(20) == 0, "with its last connection it ends"
+
+
+def test_clients_of_http3_notice_nothing_of_upgrades_in_a_row(start, member):
+    process = start(config={"upgrade": {"drain_s": 600}, "dataplane": {"workers": 2}})
+    front = quic(Stage(process), [member("a")])
+    with Http3Load(front.where) as load:
+        for workers in (2, 1, 3, 2):
+            (process.directory / "fulcrum.toml").write_text(f"[upgrade]\ndrain_s = 600\n[dataplane]\nworkers = {workers}\n")
+            process.upgrade()
+            done = load.done
+            eventually(lambda: load.done > done + 20, within=30, what=f"they are served on; failures: {load.failures[:3]}")
+            assert load.failures == [], load.failures[:3]
+    assert load.failures == [], load.failures[:3]
+    for former in process.former:
+        assert former.wait(20) == 0, "nobody stays in an old process"
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+def test_sessions_of_tls_are_resumed_after_upgrades(start, member, version):
+    process = start()
+    front = Stage(process).secure([member("x")], listener={"tls_ciphers_policy": "tls-1-0-with-1-3"})
+    terms = tls.context()
+    terms.minimum_version = terms.maximum_version = version
+
+    def visit(session=None):
+        """A request; whether the session was resumed, and the one to come back with."""
+        with socket.create_connection(front.where, timeout=10) as plain, \
+                terms.wrap_socket(plain, server_hostname=tls.SITE, session=session) as secure:
+            secure.sendall(b"GET / HTTP/1.1\r\nHost: site.example.com\r\nConnection: close\r\n\r\n")
+            assert secure.recv(4096).startswith(b"HTTP/1.1 200 ")
+            return secure.session_reused, secure.session
+
+    resumed, session = visit()
+    assert not resumed
+    for _ in range(2):
+        process.upgrade()
+        resumed, session = visit(session)
+        assert resumed
+
+
+def test_a_client_of_http_2_is_told_to_go_and_loses_nothing(start, member):
+    process = start(config={"upgrade": {"drain_s": 600}})
+    server = member("x")
+    front = Stage(process).secure([server], listener={"http2_enable": True})
+    h2 = curl("--http2", f"https://{front.url}/gate")
+    eventually(lambda: server.count("/gate") == 1, what="it is under way")
+    process.upgrade()
+    new = curl("--http2", f"https://{front.url}/")
+    assert new.communicate(timeout=20)[0] == b"x 200 2"
+    assert process.former[0].poll() is None, "it waits for its stream"
+    server.gate.set()
+    assert h2.communicate(timeout=20)[0] == b"x 200 2"
+    assert process.former[0].wait(20) == 0
 
 
 def script(place, text):

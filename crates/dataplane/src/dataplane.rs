@@ -5,7 +5,9 @@ mod change;
 mod state;
 
 use std::{
+    collections::BTreeMap,
     io,
+    net::SocketAddr,
     sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
     time::Duration,
 };
@@ -18,7 +20,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use self::{change::Changes, state::State};
 use crate::{
     Config, HealthChange,
-    handover::{Heirlooms, Inheritance, ListeningSocket},
+    handover::{Heirlooms, Inheritance},
+    http3,
     limits::Limits,
     ocsp, probe, source,
     target::Reports,
@@ -140,13 +143,14 @@ impl Dataplane {
         self.0.faults.subscribe()
     }
 
-    /// Other descriptors of all listening sockets, for a process that takes over. Until [`Dataplane::accept`] nothing that failed
-    /// is bound again.
+    /// What a process that takes over gets of this one, but for the health of members, which is the caller's to add: other descriptors
+    /// of all listening sockets, and what clients resume sessions by. Until [`Dataplane::accept`] nothing that failed is bound again.
     ///
     /// # Errors
     /// When descriptors run out, or a worker has ended.
-    pub async fn lend(&self) -> io::Result<Vec<ListeningSocket>> {
-        self.0.state.lock().await.lent = true;
+    pub async fn lend(&self) -> io::Result<Inheritance> {
+        let mut state = self.0.state.lock().await;
+        state.lent = true;
         let mut answers = Vec::new();
         let ordered = self.order(|| {
             let (to, answer) = oneshot::channel();
@@ -154,12 +158,22 @@ impl Dataplane {
             vec![Change::Lend(to)]
         });
         wait(ordered).await;
-        let mut lent = Vec::new();
+        let mut inheritance = Inheritance::default();
+        let mut quic: BTreeMap<SocketAddr, Vec<http3::LentSocket>> = BTreeMap::new();
         for answer in answers {
-            let sockets = answer.await.map_err(|_| io::Error::other("a worker has ended"))??;
-            lent.extend(sockets);
+            let lent = answer.await.map_err(|_| io::Error::other("a worker has ended"))??;
+            inheritance.sockets.extend(lent.sockets);
+            for socket in lent.quic {
+                quic.entry(socket.sockets.address).or_default().push(socket);
+            }
         }
-        Ok(lent)
+        for lent in quic.into_values() {
+            if let Some(sockets) = lent.first().map(|socket| socket.sockets.clone()) {
+                inheritance.quic.push(sockets.lend(lent)?);
+            }
+        }
+        inheritance.resumptions = state.lend_resumptions();
+        Ok(inheritance)
     }
 
     /// Leaves new connections in the kernel's queues from now on. Connections that are open go on.
@@ -174,6 +188,7 @@ impl Dataplane {
         for address in std::mem::take(&mut state.heirlooms).unclaimed() {
             tracing::info!(%address, "no listener wants this inherited socket; it is closed");
         }
+        state.place_quic();
         wait(self.order(|| vec![Change::Hold(false)])).await;
     }
 

@@ -6,11 +6,16 @@
 //!
 //! Sockets are named by transport and address, never by what they are for; so sockets of datagrams are handed over in the same way.
 
-use std::{collections::BTreeMap, net::SocketAddr, os::fd::OwnedFd, sync::Arc};
+pub(crate) mod link;
 
-use model::{MemberId, TargetId, Transport, Verdict};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, os::fd::OwnedFd, sync::Arc};
 
-use crate::bind::{CannotListen, bind, bind_datagrams};
+use model::{ListenerId, MemberId, TargetId, Transport, Verdict};
+
+use crate::{
+    bind::{CannotListen, bind, bind_datagrams},
+    tls::{LentResumption, Resumption},
+};
 
 /// Verdicts of health by target and member.
 pub type Verdicts = BTreeMap<(TargetId, MemberId), Verdict>;
@@ -20,6 +25,10 @@ pub type Verdicts = BTreeMap<(TargetId, MemberId), Verdict>;
 pub struct Inheritance {
     /// Listening sockets; a socket that no listener of the plan wants is closed by [`Dataplane::accept`](crate::Dataplane::accept).
     pub sockets: Vec<ListeningSocket>,
+    /// The same of QUIC.
+    pub quic: Vec<QuicSockets>,
+    /// What clients resume their sessions of TLS by.
+    pub resumptions: Vec<LentResumption>,
     /// What probes found. It holds until they find something else, as often in a row as the thresholds say.
     pub health: Verdicts,
 }
@@ -37,6 +46,39 @@ pub struct ListeningSocket {
     pub links: Vec<OwnedFd>,
 }
 
+/// The sockets of an address of QUIC. They are handed over together, as the kernel counts them.
+pub struct QuicSockets {
+    /// The address that they are bound to.
+    pub address: SocketAddr,
+    /// The sockets by their places, non-blocking.
+    pub descriptors: Vec<OwnedFd>,
+    /// What seals the proofs of clients' addresses, and what tells clients that their connection is not known. Both last longer than
+    /// a process.
+    pub secrets: [[u8; 32]; 2],
+    /// Processes that had the sockets before, and may have connections; the last one first.
+    pub formers: Vec<QuicFormer>,
+}
+
+/// A process that has connections of QUIC on sockets that another reads.
+pub struct QuicFormer {
+    /// What marks the connection ids that it made.
+    pub id_secret: [u8; 32],
+    /// The ways to it, by the place that an id names.
+    pub links: Vec<OwnedFd>,
+}
+
+impl fmt::Debug for QuicSockets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QuicSockets").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for QuicFormer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QuicFormer").field("links", &self.links).finish_non_exhaustive()
+    }
+}
+
 /// A socket for a worker; see [`ListeningSocket`].
 pub(crate) struct Opened {
     pub(crate) socket: OwnedFd,
@@ -47,6 +89,8 @@ pub(crate) struct Opened {
 #[derive(Default)]
 pub(crate) struct Heirlooms {
     sockets: BTreeMap<(Transport, SocketAddr), Vec<Opened>>,
+    quic: BTreeMap<SocketAddr, QuicSockets>,
+    resumptions: BTreeMap<ListenerId, LentResumption>,
     pub(crate) health: Arc<Verdicts>,
 }
 
@@ -56,7 +100,9 @@ impl From<Inheritance> for Heirlooms {
         for ListeningSocket { transport, address, descriptor, links } in inheritance.sockets {
             sockets.entry((transport, address)).or_default().push(Opened { socket: descriptor, links });
         }
-        Self { sockets, health: Arc::new(inheritance.health) }
+        let quic = inheritance.quic.into_iter().map(|sockets| (sockets.address, sockets)).collect();
+        let resumptions = inheritance.resumptions.into_iter().map(|lent| (lent.listener, lent)).collect();
+        Self { sockets, quic, resumptions, health: Arc::new(inheritance.health) }
     }
 }
 
@@ -90,9 +136,19 @@ impl Heirlooms {
         Ok(sockets)
     }
 
+    /// The inherited sockets of an address of QUIC.
+    pub(crate) fn quic(&mut self, address: SocketAddr) -> Option<QuicSockets> {
+        self.quic.remove(&address)
+    }
+
+    /// What clients of a listener resume their sessions by.
+    pub(crate) fn resumption(&mut self, listener: ListenerId) -> Option<Resumption> {
+        Resumption::inherit(&self.resumptions.remove(&listener)?)
+    }
+
     /// The addresses of sockets that nobody asked for.
     pub(crate) fn unclaimed(&self) -> impl Iterator<Item = &SocketAddr> {
-        self.sockets.keys().map(|(_, address)| address)
+        self.sockets.keys().map(|(_, address)| address).chain(self.quic.keys())
     }
 }
 

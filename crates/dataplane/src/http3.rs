@@ -6,6 +6,7 @@
 //! - [`sockets`] are one per worker for each address, and a client's packets find its worker by connection id, also when its address
 //!   changes. A worker's [`endpoint`] on one is quinn's, driven by the worker's own runtime ([`runtime`]); so a connection never leaves
 //!   its thread.
+//!   After an upgrade connections go on in the process in which they began, to which the new one passes their packets ([`socket`]).
 //! - [`connection`] is a client's connection from handshake to end, [`control`] its streams beside those of requests.
 //! - [`receiver`] and [`sender`] are the two directions of a request's stream: frames (`wire::h3`) on what quinn gives. Nothing is
 //!   kept of a body but what QUIC's own windows let in.
@@ -17,10 +18,13 @@
 mod connection;
 mod control;
 mod endpoint;
+mod former;
+mod ids;
 mod message;
 mod receiver;
 mod runtime;
 mod sender;
+mod socket;
 mod sockets;
 mod stream;
 
@@ -29,7 +33,7 @@ use wire::h3::Code;
 
 pub(crate) use endpoint::Endpoint;
 pub(crate) use runtime::Runtime;
-pub(crate) use sockets::Sockets;
+pub(crate) use sockets::{LentSocket, Sockets};
 pub(crate) use stream::H3Stream;
 
 /// A code as QUIC says it.

@@ -46,5 +46,6 @@ mod worker;
 pub use balance::StickyKey;
 pub use config::{Config, OcspStapling};
 pub use dataplane::{Applied, Dataplane, start, take_over};
-pub use handover::{Inheritance, ListeningSocket, Verdicts};
+pub use handover::{Inheritance, ListeningSocket, QuicFormer, QuicSockets, Verdicts};
 pub use probe::HealthChange;
+pub use tls::LentResumption;

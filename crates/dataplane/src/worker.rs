@@ -26,7 +26,7 @@ use tokio::{
 };
 
 use self::listeners::Listening;
-pub(crate) use self::order::{Change, Farewell, Order};
+pub(crate) use self::order::{Change, Farewell, Lent, Order};
 use crate::{
     buffer::Buffers,
     config::Config,

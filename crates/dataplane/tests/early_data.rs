@@ -256,6 +256,39 @@ fn a_flight_that_is_said_again_is_not_taken() {
 }
 
 #[test]
+fn a_flight_counts_once_whichever_process_it_comes_to() {
+    let member = Member::named("a");
+    let address = free_address();
+    let listener = over_tls(http(address, &[member.address]), early_plan());
+    let former = Rig::serving(listener.clone());
+    let config = known(address);
+    member.heads.lock().unwrap().clear();
+    let (_, flight) = first_flight(&config, GET.as_bytes());
+    let say = || {
+        let mut socket = connected(address);
+        socket.write_all(&flight).unwrap();
+        socket.read_exact(&mut [0; 5]).unwrap();
+        // Who goes away before the member is asked is not asked for.
+        socket
+    };
+    let lent = former.runtime.block_on(former.dataplane.lend()).unwrap();
+    let next = Rig::taking_over(2, lent);
+    assert!(next.apply([listener]).faults.is_empty());
+    // The next one could begin at any moment.
+    drop(say());
+    thread::park_timeout(Duration::from_millis(100));
+    assert_eq!(marks(&member), [], "it counts no longer where it was promised");
+    former.runtime.block_on(former.dataplane.hold());
+    next.runtime.block_on(next.dataplane.accept());
+    for _ in 0..3 {
+        let _kept = say();
+        eventually("the first is taken", || member.heads.lock().unwrap().len() == 1);
+    }
+    thread::park_timeout(Duration::from_millis(100));
+    assert_eq!(marks(&member), [mark("GET /", Some("1"))]);
+}
+
+#[test]
 fn whoever_is_refused_asks_again_after_the_handshake() {
     let member = Member::named("a");
     let (_rig, address) = serving(&member);

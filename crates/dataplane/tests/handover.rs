@@ -1,6 +1,8 @@
 //! One data plane takes over from another: nobody who connects is turned away, and what is open goes on where it is.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[path = "rig/heir.rs"]
+mod heir;
 mod rig;
 
 use std::{
@@ -15,26 +17,9 @@ use std::{
 };
 
 use dataplane::{Inheritance, Verdicts};
+use heir::{accept, leave, successor};
 use model::{MonitorType, ProbeThreshold, Verdict, target::ProbeSettings};
-use rig::{Client, ListenerPlan, Member, Rig, again, free_address, get, http, tcp, with_target};
-
-/// What a successor with so many workers gets from a data plane that serves these listeners; both are in force, none accepts.
-fn successor(former: &Rig, workers: usize, listeners: &[&ListenerPlan]) -> Rig {
-    let sockets = former.runtime.block_on(former.dataplane.lend()).unwrap();
-    let next = Rig::taking_over(workers, Inheritance { sockets, ..Inheritance::default() });
-    let applied = next.apply(listeners.iter().map(|listener| again(listener)));
-    assert!(applied.faults.is_empty(), "{:?}", applied.faults);
-    former.runtime.block_on(former.dataplane.hold());
-    next
-}
-
-fn accept(rig: &Rig) {
-    rig.runtime.block_on(rig.dataplane.accept());
-}
-
-fn leave(rig: &Rig) {
-    rig.runtime.block_on(rig.dataplane.drain_after_handover(rig::PATIENCE));
-}
+use rig::{Client, Member, Rig, again, free_address, get, http, tcp, with_target};
 
 #[test]
 fn connections_that_wait_in_the_queues_are_the_successors_however_many_workers_it_has() {

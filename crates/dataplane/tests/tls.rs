@@ -1,6 +1,9 @@
 //! TLS towards clients: what is agreed to, which certificate is shown, and what breaks nothing.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[path = "rig/heir.rs"]
+#[allow(dead_code, reason = "this file uses its part")]
+mod heir;
 mod rig;
 #[path = "rig/tls.rs"]
 #[allow(dead_code, reason = "this file uses its part")]
@@ -13,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use heir::{accept, successor};
 use model::listener::SniMatch;
 use plan::TlsPlan;
 use rig::{Client, Member, Rig, free_address, http, ok};
@@ -138,6 +142,37 @@ fn sessions_are_resumed_by_every_worker() {
             let expect = if attempt == 0 { HandshakeKind::Full } else { HandshakeKind::Resumed };
             assert_eq!(client.session().handshake_kind(), Some(expect), "{version:?}, {attempt}");
         }
+    }
+}
+
+#[test]
+fn sessions_are_resumed_in_the_next_process_unless_other_clients_are_let_in_there() {
+    let member = Member::named("a");
+    let address = free_address();
+    let plain = http(address, &[member.address]);
+    let listener = over_tls(plain.clone(), tls_plan(&certificate(&["t"]), &[]));
+    let mutual = TlsPlan { client_ca: Some(Authority::new().plan), ..tls_plan(&certificate(&["t"]), &[]) };
+    let mutual = over_tls(plain, mutual);
+    let mut serving = Rig::serving(listener.clone());
+    let configs =
+        [&TLS12, &TLS13].map(|version| Arc::new(client_config(Like { version, ..Like::default() })));
+    for upgrades in 0..3 {
+        for config in &configs {
+            let mut client = TlsClient::connect(address, config, "t");
+            assert_eq!(client.get("/").text(), "a");
+            let expect = if upgrades == 0 { HandshakeKind::Full } else { HandshakeKind::Resumed };
+            assert_eq!(client.session().handshake_kind(), Some(expect), "{upgrades}");
+        }
+        let next = successor(&serving, 2, &[if upgrades == 2 { &mutual } else { &listener }]);
+        accept(&next);
+        serving = next;
+    }
+    for config in &configs {
+        let mut client = TlsClient::connect(address, config, "t");
+        // In TLS 1.3 the refusal comes behind the handshake.
+        let refused = client.try_send("GET / HTTP/1.1\r\nHost: t\r\n\r\n").is_err();
+        assert!(refused || rig::Request::read(&mut client.reader).is_none());
+        assert_ne!(client.session().handshake_kind(), Some(HandshakeKind::Resumed));
     }
 }
 

@@ -25,6 +25,7 @@ mod heir;
 
 use std::net::{IpAddr, SocketAddr};
 
+use dataplane::LentResumption;
 use model::{MemberHealth, MemberId, TargetId};
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +33,7 @@ pub(crate) use former::{Bequest, Candidate, CannotHandOver, Successor, binary_of
 pub(crate) use heir::{Heir, Inherited};
 
 /// The version of the messages.
-const PROTOCOL: u32 = 1;
+const PROTOCOL: u32 = 2;
 
 /// Set for a process whose standard input is the channel.
 const VARIABLE: &str = "FULCRUM_HANDOVER";
@@ -61,9 +62,22 @@ enum FromFormer {
         health: Vec<((TargetId, MemberId), MemberHealth)>,
         /// Whether the API was served, so that it must be served again.
         api_open: bool,
+        /// What belongs to sockets of QUIC.
+        quic: Vec<QuicRest>,
+        /// What clients resume their sessions of TLS by.
+        resumptions: Vec<LentResumption>,
     },
     /// The former process accepts no more.
     Go,
+}
+
+/// What belongs to the sockets of an address of QUIC.
+#[derive(Debug, Serialize, Deserialize)]
+struct QuicRest {
+    address: SocketAddr,
+    secrets: [[u8; 32]; 2],
+    /// Of each process that had the sockets, what marks its connection ids; the last one first.
+    former_secrets: Vec<[u8; 32]>,
 }
 
 /// What a descriptor is.
@@ -83,4 +97,13 @@ pub(crate) enum Label {
     Udp(SocketAddr),
     /// The way to flows that a process has on the socket before this.
     Flows,
+    /// Where packets of QUIC arrive, in the order of the sockets' places.
+    Quic(SocketAddr),
+    /// The way to the connections of QUIC of a process that had this address, in the same order.
+    QuicFormer {
+        /// The address.
+        address: SocketAddr,
+        /// Which of the processes, the last one first.
+        former: usize,
+    },
 }

@@ -22,7 +22,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use control_plane::ControlPlane;
-use dataplane::{Dataplane, Inheritance};
+use dataplane::Dataplane;
 use gateway::{Gateway, Operations};
 use model::{Facts, Snapshot, Timestamp};
 use node::Node;
@@ -320,9 +320,8 @@ impl Traffic {
         };
         let (dataplane, health) = match inherited {
             None => (dataplane::start(settings, registry.clone(), now), Vec::new()),
-            Some(inherited) => {
-                let health = inherited.verdicts();
-                let inheritance = Inheritance { sockets: inherited.listening, health };
+            Some(mut inherited) => {
+                let inheritance = inherited.traffic();
                 (dataplane::take_over(settings, registry.clone(), now, inheritance), inherited.health)
             }
         };

@@ -78,7 +78,8 @@ mod tests {
         };
         let make = |plan: &Arc<TlsPlan>, former: Option<&Terms>| {
             asked.set(asked.get() + 1);
-            Terms::new(&certificates, plan, former).map_err(|error| in_words(&error))
+            Terms::new(&certificates, plan, former.map(|former| &former.resumption))
+                .map_err(|error| in_words(&error))
         };
         let (bad, good, other) = (plan(), plan(), plan());
         let unfit = AgreedTls::default().next(Some(&bad), refuse);

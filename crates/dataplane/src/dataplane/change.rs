@@ -113,9 +113,12 @@ impl Dataplane {
         bound.extend(opened.quic.iter().map(|sockets| sockets.address));
 
         let quic = matches!(plan.service, ServicePlan::Quic(_));
+        let listener = plan.id;
         let tls = former_tls.next(plan.tls.as_ref(), |plan, former| {
             let make = if quic { Terms::of_quic } else { Terms::new };
-            make(&self.0.certificates, plan, former).map_err(|error| in_words(&error))
+            let inherited = if former.is_none() { state.heirlooms.resumption(listener) } else { None };
+            let resumption = former.map(|former| &former.resumption).or(inherited.as_ref());
+            make(&self.0.certificates, plan, resumption).map_err(|error| in_words(&error))
         });
         let targets = self.targets(state, &plan, &former_targets, trust);
         orders.note_targets(&former_targets, &targets);

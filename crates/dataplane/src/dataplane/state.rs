@@ -16,7 +16,11 @@ use crate::{
     http3,
     limits::{AllCaps, PolicyLimit},
     target::SharedTarget,
+    tls::LentResumption,
 };
+
+/// Sessions that count once are handed over up to this many bytes: some 40,000. Whoever has another makes a whole handshake.
+const SESSIONS_LENT_BYTES_MAX: usize = 16 << 20;
 
 /// What is in force.
 #[derive(Default)]
@@ -66,10 +70,26 @@ impl State {
         if let Some(sockets) = self.quic.get(&address).and_then(Weak::upgrade) {
             return Ok(sockets);
         }
-        let sockets = http3::Sockets::bind(address, workers)?;
+        let sockets = match self.heirlooms.quic(address) {
+            Some(lent) => http3::Sockets::inherit(lent, workers)?,
+            None => http3::Sockets::bind(address, workers)?,
+        };
         self.quic.retain(|_, known| known.strong_count() > 0);
         self.quic.insert(address, Arc::downgrade(&sockets));
         Ok(sockets)
+    }
+
+    /// Has the kernel use all sockets of QUIC, now that they are ours.
+    pub(super) fn place_quic(&self) {
+        self.quic.values().filter_map(Weak::upgrade).for_each(|sockets| sockets.place());
+    }
+
+    /// What clients resume their sessions by, for a process that takes over.
+    pub(super) fn lend_resumptions(&self) -> Vec<LentResumption> {
+        let mut room = SESSIONS_LENT_BYTES_MAX;
+        let terms =
+            self.listeners.iter().filter_map(|(id, listener)| Some((id, listener.tls.terms.as_ref()?)));
+        terms.map(|(id, terms)| terms.resumption.lend(*id, &mut room)).collect()
     }
 
     /// The plans of the listeners that wait for an address.

@@ -1,7 +1,8 @@
-//! A worker's end of an address of HTTP/3: what comes in, and on which terms it is let in.
+//! A worker's end of a socket of HTTP/3: what comes in, and on which terms it is let in.
 
 use std::{
     cell::{Cell, RefCell},
+    future::poll_fn,
     io,
     net::SocketAddr,
     rc::Rc,
@@ -12,19 +13,21 @@ use std::{
     time::Duration,
 };
 
-use quinn::{EndpointConfig, IdleTimeout, Incoming, ServerConfig, TransportConfig, VarInt};
+use quinn::{EndpointConfig, IdleTimeout, Incoming, Runtime as _, ServerConfig, TransportConfig, VarInt};
 use telemetry::TlsFailure;
 use tokio::task::JoinHandle;
 
 use super::{
-    Sockets, connection,
-    sockets::{WorkerIds, place_of},
+    LentSocket, Sockets, connection, former,
+    ids::{Ids, place_of},
+    socket::Socket,
 };
 use crate::{
     acceptor::Door,
     http as http1,
     layer4::Open,
     service::{Service, Slot},
+    sys::watched::Watched,
     tls::QuicTls,
     worker::Worker,
 };
@@ -48,18 +51,23 @@ const HANDSHAKES_UNPROVEN_MAX: usize = 256;
 /// Handshakes under way in a worker above which nobody else may begin one.
 const HANDSHAKES_MAX: usize = 4096;
 
-/// An address of HTTP/3 in one worker.
+/// A socket of HTTP/3 in one worker.
 pub(crate) struct Endpoint {
     shared: Rc<Shared>,
-    task: JoinHandle<()>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 struct Shared {
     worker: Rc<Worker>,
     quic: quinn::Endpoint,
     sockets: Arc<Sockets>,
-    /// The place of the worker's socket among all, as far as is known.
+    socket: Arc<Socket>,
+    /// Which of the sockets it is.
+    index: usize,
+    /// The place of the socket among all, as far as is known.
     place: Arc<AtomicU16>,
+    /// Another process lets clients in.
+    left: Cell<bool>,
     /// Where those who come go; none: nobody may come.
     door: RefCell<Option<Rc<Door>>>,
     connections: Cell<usize>,
@@ -68,27 +76,42 @@ struct Shared {
 }
 
 impl Endpoint {
-    /// Starts on the worker's socket. Must be called inside its runtime.
-    pub(crate) fn start(worker: Rc<Worker>, slot: Rc<Slot>, sockets: Arc<Sockets>) -> io::Result<Self> {
-        let mut config = EndpointConfig::new(sockets.reset_key.clone());
-        let place = Arc::new(AtomicU16::new(worker.index as u16));
-        let (ids, sockets_count) = (place.clone(), worker.config.workers as u16);
-        config.cid_generator(move || Box::new(WorkerIds { place: ids.clone(), sockets: sockets_count }));
+    /// Starts on one of the sockets. Must be called inside the worker's runtime.
+    pub(crate) fn start(
+        worker: Rc<Worker>,
+        slot: Rc<Slot>,
+        sockets: Arc<Sockets>,
+        index: usize,
+    ) -> io::Result<Self> {
+        let mut config = EndpointConfig::new(sockets.reset_key());
+        let place = Arc::new(AtomicU16::new(index as u16));
+        let (key, places, count) = (sockets.id_key.clone(), place.clone(), sockets.count() as u16);
+        config
+            .cid_generator(move || Box::new(Ids { key: key.clone(), place: places.clone(), sockets: count }));
         config.supported_versions(vec![wire::quic::VERSION_1]);
         let runtime = worker.quic_runtime()?;
-        let socket = sockets.of_worker(worker.index)?;
+        let inner = runtime.wrap_udp_socket(sockets.get(index)?)?;
+        let formers = sockets.formers().clone();
+        let socket = Socket::new(inner, sockets.id_key.clone(), formers, worker.is_held())?;
+        let socket = Arc::new(socket);
         // What is not let in has no use for terms; these are replaced for each who is.
-        let quic = quinn::Endpoint::new(config, None, socket, Arc::new(runtime))?;
+        let quic =
+            quinn::Endpoint::new_with_abstract_socket(config, None, socket.clone(), Arc::new(runtime))?;
+        let mut tasks = watch_formers(&sockets, index)?;
         let shared = Rc::new(Shared {
             worker,
             quic,
             sockets,
+            socket,
+            index,
             place,
+            left: Cell::new(false),
             door: RefCell::default(),
             connections: Cell::new(0),
             terms: RefCell::default(),
         });
-        let endpoint = Self { task: tokio::task::spawn_local(accept(shared.clone())), shared };
+        tasks.push(tokio::task::spawn_local(accept(shared.clone())));
+        let endpoint = Self { shared, tasks };
         endpoint.lead_to(slot);
         Ok(endpoint)
     }
@@ -106,6 +129,35 @@ impl Endpoint {
         self.shared.sockets.address
     }
 
+    /// Leaves packets in the socket from now on, or takes them again.
+    pub(crate) fn hold(&self, held: bool) {
+        self.shared.socket.hold(held);
+    }
+
+    /// What a process needs that takes the socket over.
+    pub(crate) fn lend(&self) -> io::Result<LentSocket> {
+        let Shared { sockets, socket, index, place, .. } = &*self.shared;
+        let link = socket.lend()?;
+        Ok(LentSocket { sockets: sockets.clone(), index: *index, place: place.load(Relaxed), link })
+    }
+
+    /// Another process took the socket over: connections go on with what it passes on.
+    pub(crate) fn leave(&self) {
+        match self.shared.socket.leave() {
+            // Who comes by that way has begun here: it was asked to show where it is.
+            Ok(true) => {
+                let sockets = &self.shared.worker.sockets;
+                sockets.set(sockets.get() - 1);
+            }
+            Ok(false) => self.close(),
+            Err(error) => {
+                tracing::error!(%error, "connections of QUIC cannot go on after an upgrade");
+                self.close();
+            }
+        }
+        self.shared.left.set(true);
+    }
+
     /// Lets nobody in any more.
     pub(crate) fn close(&self) {
         let sockets = &self.shared.worker.sockets;
@@ -116,9 +168,9 @@ impl Endpoint {
         self.shared.terms.take();
     }
 
-    /// Whether it serves on these sockets.
-    pub(crate) fn is_on(&self, sockets: &Arc<Sockets>) -> bool {
-        Arc::ptr_eq(&self.shared.sockets, sockets)
+    /// Whether it serves on this one of these sockets.
+    pub(crate) fn is_on(&self, sockets: &Arc<Sockets>, index: usize) -> bool {
+        Arc::ptr_eq(&self.shared.sockets, sockets) && self.shared.index == index
     }
 
     /// Whether connections of former clients are served on it.
@@ -134,8 +186,23 @@ impl Endpoint {
 
 impl Drop for Endpoint {
     fn drop(&mut self) {
-        self.task.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
+}
+
+/// Notes when links of former processes end: a socket looks after its share of them.
+fn watch_formers(sockets: &Arc<Sockets>, index: usize) -> io::Result<Vec<JoinHandle<()>>> {
+    let mut tasks = Vec::new();
+    for former in sockets.formers().iter() {
+        for (place, link) in former.watched_by(index, sockets.count()) {
+            let (link, former) = (Watched::new(link?)?, former.clone());
+            tasks.push(tokio::task::spawn_local(async move {
+                poll_fn(|cx| link.poll_take(cx, |link| Ok((former::ended(link)?, true))).map(drop)).await;
+                former.note_over(place);
+            }));
+        }
+    }
+    Ok(tasks)
 }
 
 async fn accept(shared: Rc<Shared>) {
@@ -159,10 +226,10 @@ impl Shared {
             service.counters.denied.inc();
             return incoming.ignore();
         }
-        if !incoming.remote_address_validated() {
+        if !incoming.remote_address_validated() && !self.sockets.inherited && !self.left.get() {
             // The kernel placed this packet by an id that its client made up, so it tells our place. Another process, whose sockets
             // were there before or went away, may have changed it.
-            self.place.store(place_of(&incoming.orig_dst_cid(), self.worker.config.workers as u16), Relaxed);
+            self.place.store(place_of(&incoming.orig_dst_cid(), self.sockets.count() as u16), Relaxed);
         }
         let under_way = self.worker.quic_handshakes.get();
         if under_way >= HANDSHAKES_UNPROVEN_MAX && !incoming.remote_address_validated() {
@@ -218,7 +285,7 @@ impl Shared {
 
     fn make_terms(&self, service: &Service) -> Option<ServerConfig> {
         let tls = QuicTls::new(service.tls.as_ref()?, http1::wants_hello(service))?;
-        let mut config = ServerConfig::new(Arc::new(tls), self.sockets.token_key.clone());
+        let mut config = ServerConfig::new(Arc::new(tls), self.sockets.token_key());
         let mut transport = TransportConfig::default();
         // Longer than anything that we wait for on the other side; a connection that is merely kept ends sooner.
         let idle = service
@@ -257,7 +324,7 @@ impl Drop for Counted {
     fn drop(&mut self) {
         let left = self.0.connections.get() - 1;
         self.0.connections.set(left);
-        if left == 0 && self.0.door.borrow().is_none() {
+        if left == 0 && (self.0.left.get() || self.0.door.borrow().is_none()) {
             self.0.worker.forget_quic(self.0.sockets.address);
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! A ticket with early data has to count once: whoever overhears the client's first flight could say it again (RFC 8446 section
 //! 8.1). So such listeners keep sessions here instead of sealing them into tickets, and a session that is taken is gone: the same
-//! flight said again finds nothing, its early data is dropped unread, and a whole handshake follows. That holds within one process:
-//! each has its own memory.
+//! flight said again finds nothing, its early data is dropped unread, and a whole handshake follows. That holds within one process, as
+//! each has its own memory; in an upgrade what is remembered moves to the next one.
 //!
 //! All workers share it. It is touched by handshakes, a few times each, and never by a request.
 
@@ -40,6 +40,29 @@ impl Default for Sessions {
 impl Sessions {
     fn up_to(sessions_max: usize) -> Self {
         Self { kept: Mutex::default(), sessions_max }
+    }
+
+    /// With what another process remembered, the oldest first.
+    pub(super) fn inherit(sessions: Vec<(Vec<u8>, Vec<u8>)>) -> Self {
+        let here = Self::default();
+        for (id, session) in sessions {
+            here.put(id, session);
+        }
+        here
+    }
+
+    /// Gives away what is remembered: the newest sessions, as many as there is room for, the oldest of them first.
+    pub(super) fn give(&self, room: &mut usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let Kept { mut by_id, order } = std::mem::take(&mut *self.kept());
+        let mut given = Vec::new();
+        for id in order.into_iter().rev() {
+            let Some(session) = by_id.remove(&id) else { continue };
+            let Some(left) = room.checked_sub(id.len() + session.len()) else { break };
+            *room = left;
+            given.push((id, session));
+        }
+        given.reverse();
+        given
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -106,5 +129,26 @@ mod tests {
         }
         let left: Vec<u8> = (0..10).filter(|id| sessions.get(&[*id]).is_some()).collect();
         assert_eq!(left, [7, 9]);
+    }
+    #[test]
+    fn what_is_given_away_counts_in_one_place_only() {
+        let former = Sessions::default();
+        for n in 0..10_u8 {
+            former.put(vec![n], vec![n; 9]);
+        }
+        former.take(&[8]);
+        let mut room = 45;
+        let given = former.give(&mut room);
+        assert_eq!(
+            given.iter().map(|(id, _)| id[0]).collect::<Vec<_>>(),
+            [5, 6, 7, 9],
+            "the newest that fit"
+        );
+        assert!((0..10).all(|id| former.get(&[id]).is_none()));
+        let heir = Sessions::inherit(given);
+        assert_eq!((heir.take(&[5]), heir.take(&[5])), (Some(vec![5; 9]), None));
+        assert_eq!(heir.take(&[8]), None, "it was taken before");
+        former.put(vec![11], vec![11]);
+        assert_eq!(former.take(&[11]), Some(vec![11]), "it goes on with what comes");
     }
 }

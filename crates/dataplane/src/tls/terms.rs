@@ -8,9 +8,7 @@ use rustls::{
     CipherSuite, RootCertStore, ServerConfig, SupportedProtocolVersion,
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::CertificateDer,
-    server::{
-        ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, WebPkiClientVerifier,
-    },
+    server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier},
     sign::CertifiedKey,
     version,
 };
@@ -20,7 +18,7 @@ use super::{
     info::{Alpn, SUITES},
     offer::ModernOffer,
     openssl::Fallback,
-    sessions::Sessions,
+    resumption::Resumption,
 };
 
 /// What a listener agrees to.
@@ -32,17 +30,8 @@ pub(crate) struct Terms {
     pub(super) fallback: Option<Fallback>,
     /// Of a listener of QUIC, which has nothing else.
     pub(super) quic: Option<Arc<ServerConfig>>,
-    /// What sessions are resumed by: kept as long as it is safe, so that a change does not cost every client a full handshake.
-    resumption: Resumption,
-}
-
-/// What sessions are resumed by.
-#[derive(Clone)]
-enum Resumption {
-    /// Keys of the tickets that clients keep; they change every six hours.
-    Tickets(Arc<dyn ProducesTickets>),
-    /// Sessions that are kept here and taken once, so that clients may speak early.
-    Early(Arc<Sessions>),
+    /// What sessions are resumed by.
+    pub(crate) resumption: Resumption,
 }
 
 /// rustls' part of the terms.
@@ -88,13 +77,13 @@ pub(crate) enum TermsFault {
 }
 
 impl Terms {
-    /// The terms of a plan. `former`: those of the listener's plan before.
+    /// The terms of a plan. `former`: what sessions of the listener were resumed by until now.
     pub(crate) fn new(
         certificates: &ShownCertificates,
         plan: &Arc<TlsPlan>,
-        former: Option<&Self>,
+        former: Option<&Resumption>,
     ) -> Result<Arc<Self>, TermsFault> {
-        let resumption = Resumption::next(takes_early_data(plan), plan, former)?;
+        let resumption = Resumption::next(takes_early_data(plan), plan, former).map_err(TermsFault::Setup)?;
         let shown: Result<Vec<_>, _> = plan.certificates.iter().map(|one| certificates.show(one)).collect();
         // What rustls cannot show, OpenSSL may.
         let fallback = Fallback::new(plan, shown.as_deref().unwrap_or_default());
@@ -111,10 +100,10 @@ impl Terms {
     pub(crate) fn of_quic(
         certificates: &ShownCertificates,
         plan: &Arc<TlsPlan>,
-        former: Option<&Self>,
+        former: Option<&Resumption>,
     ) -> Result<Arc<Self>, TermsFault> {
         let early = plan.early_data && plan.client_ca.is_none();
-        let resumption = Resumption::next(early, plan, former)?;
+        let resumption = Resumption::next(early, plan, former).map_err(TermsFault::Setup)?;
         let shown =
             plan.certificates.iter().map(|one| certificates.show(one)).collect::<Result<Vec<_>, _>>()?;
         let mut provider = aws_lc_rs::default_provider();
@@ -131,29 +120,12 @@ impl Terms {
     }
 }
 
-impl Resumption {
-    /// Goes on from the listener's plan before, where that is safe.
-    fn next(early: bool, plan: &TlsPlan, former: Option<&Terms>) -> Result<Self, TermsFault> {
-        // A session proves that its client was verified: it counts only where the same clients are let in.
-        let former = former.filter(|former| former.plan.client_ca == plan.client_ca);
-        Ok(match (early, former.map(|former| &former.resumption)) {
-            (true, Some(Self::Early(sessions))) => Self::Early(sessions.clone()),
-            (true, _) => Self::Early(Arc::default()),
-            (false, Some(Self::Tickets(tickets))) => Self::Tickets(tickets.clone()),
-            (false, _) => Self::Tickets(aws_lc_rs::Ticketer::new().map_err(TermsFault::Setup)?),
-        })
-    }
-}
-
 /// Whether clients may speak before the handshake is over. Never where nothing is known of what may be said twice, and never where
 /// they have to show a certificate: what came early would be taken from whoever holds the session, before that client said anything
 /// of its own.
 fn takes_early_data(plan: &TlsPlan) -> bool {
     plan.early_data && plan.http && plan.client_ca.is_none()
 }
-
-/// How much a client may say early. It is promised by each ticket, and counted in sealed bytes where the ticket then does not count.
-const EARLY_DATA_BYTES_MAX: u32 = 16 * 1024;
 
 /// rustls' part of the terms; none when the policy allows nothing that it agrees to.
 fn modern(
@@ -225,18 +197,7 @@ fn config(
     let mut config =
         builder.with_cert_resolver(Arc::new(Shown { plan: plan.clone(), certificates: shown, v13, suites }));
     config.ignore_client_order = true;
-    match resumption {
-        Resumption::Tickets(tickets) => {
-            config.ticketer = tickets.clone();
-            config.session_storage = Arc::new(NoServerSessionStorage {});
-        }
-        Resumption::Early(sessions) => {
-            config.session_storage = sessions.clone();
-            config.max_early_data_size = EARLY_DATA_BYTES_MAX;
-            // What was asked early is answered before the client's Finished.
-            config.send_half_rtt_data = true;
-        }
-    }
+    resumption.set_up(&mut config);
     Ok(config)
 }
 

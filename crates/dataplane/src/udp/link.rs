@@ -8,26 +8,21 @@
 
 use std::{
     io::{self, IoSlice},
-    net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6},
-    os::fd::{AsFd, OwnedFd},
+    net::SocketAddr,
+    os::fd::AsFd,
 };
 
-use rustix::net::{AddressFamily, SendAncillaryBuffer, SendFlags, SocketFlags, SocketType};
+use rustix::net::SendAncillaryBuffer;
 
-use crate::sys::datagrams::Batch;
-
-/// Address, port, flow and scope.
-const TRAILER_BYTES: usize = 16 + 2 + 4 + 4 + 1;
-
-/// A link, and its other end.
-pub(super) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    Ok(rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
-}
+pub(super) use crate::handover::link::pair;
+use crate::{
+    handover::link::{ADDRESS_BYTES, FLAGS, address_bytes, address_of},
+    sys::datagrams::Batch,
+};
 
 /// Sends a datagram of this client over a link. `WouldBlock`: it is full; otherwise a failure is its end.
 pub(super) fn send(link: impl AsFd, datagram: &[u8], client: SocketAddr) -> io::Result<()> {
-    let trailer = trailer(client);
+    let trailer = address_bytes(client);
     let pieces = [IoSlice::new(datagram), IoSlice::new(&trailer)];
     rustix::net::sendmsg(link, &pieces, &mut SendAncillaryBuffer::default(), FLAGS)?;
     Ok(())
@@ -39,22 +34,10 @@ pub(super) fn send_back(link: impl AsFd, message: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-const FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
-
 /// The length of the datagram in a message, and its client.
 pub(super) fn open(message: &[u8]) -> Option<(usize, SocketAddr)> {
-    let (datagram, trailer) = message.split_last_chunk::<TRAILER_BYTES>()?;
-    let (ip, rest) = trailer.split_first_chunk::<16>()?;
-    let (port, rest) = rest.split_first_chunk::<2>()?;
-    let (flow, rest) = rest.split_first_chunk::<4>()?;
-    let (scope, family) = rest.split_first_chunk::<4>()?;
-    let (ip, port) = (Ipv6Addr::from(*ip), u16::from_be_bytes(*port));
-    let client = match family {
-        [4] => SocketAddr::new(IpAddr::V4(ip.to_ipv4_mapped()?), port),
-        [6] => SocketAddrV6::new(ip, port, u32::from_be_bytes(*flow), u32::from_be_bytes(*scope)).into(),
-        _ => return None,
-    };
-    Some((datagram.len(), client))
+    let (datagram, trailer) = message.split_last_chunk::<ADDRESS_BYTES>()?;
+    Some((datagram.len(), address_of(trailer)?))
 }
 
 /// As [`open`], for the message in a place of a batch, which then holds the datagram alone.
@@ -64,22 +47,10 @@ pub(super) fn take(batch: &mut Batch, place: usize) -> Option<SocketAddr> {
     Some(client)
 }
 
-fn trailer(client: SocketAddr) -> [u8; TRAILER_BYTES] {
-    let (ip, flow, scope, family) = match client {
-        SocketAddr::V4(client) => (client.ip().to_ipv6_mapped(), 0, 0, 4),
-        SocketAddr::V6(client) => (*client.ip(), client.flowinfo(), client.scope_id(), 6),
-    };
-    let mut trailer = [0; TRAILER_BYTES];
-    trailer[..16].copy_from_slice(&ip.octets());
-    trailer[16..18].copy_from_slice(&client.port().to_be_bytes());
-    trailer[18..22].copy_from_slice(&u32::to_be_bytes(flow));
-    trailer[22..26].copy_from_slice(&u32::to_be_bytes(scope));
-    trailer[26] = family;
-    trailer
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv6Addr, SocketAddrV6};
+
     use super::*;
 
     #[test]

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, rc::Rc, sync::Arc};
 use model::{ListenerId, Transport};
 use plan::{ListenerPlan, ServicePlan};
 
-use super::{Farewell, Worker};
+use super::{Farewell, Lent, Worker};
 use crate::{
     acceptor::Acceptor,
     handover::{ListeningSocket, Opened},
@@ -97,20 +97,22 @@ impl Worker {
         closed.for_each(|endpoint| self.leave_quic(endpoint));
         listening.quic.iter().for_each(http3::Endpoint::follow);
         for sockets in opened {
-            let mut left = self.quic_left.borrow_mut();
-            let place = left.iter().position(|endpoint| endpoint.is_on(&sockets));
-            let address = sockets.address;
-            let endpoint = match place.map(|place| left.swap_remove(place)) {
-                Some(endpoint) => {
+            for index in (self.index..sockets.count()).step_by(self.config.workers) {
+                let mut left = self.quic_left.borrow_mut();
+                let known = left.iter().position(|endpoint| endpoint.is_on(&sockets, index));
+                if let Some(known) = known {
+                    let endpoint = left.swap_remove(known);
                     endpoint.lead_to(listening.slot.clone());
-                    Ok(endpoint)
+                    listening.quic.push(endpoint);
+                    continue;
                 }
-                None => http3::Endpoint::start(self.clone(), listening.slot.clone(), sockets),
-            };
-            match endpoint {
-                Ok(endpoint) => listening.quic.push(endpoint),
-                Err(error) => {
-                    tracing::error!(%address, %error, "cannot serve QUIC on a socket that is bound")
+                let slot = listening.slot.clone();
+                match http3::Endpoint::start(self.clone(), slot, sockets.clone(), index) {
+                    Ok(endpoint) => listening.quic.push(endpoint),
+                    Err(error) => {
+                        let address = sockets.address;
+                        tracing::error!(%address, %error, "cannot serve QUIC on a socket that is bound");
+                    }
                 }
             }
         }
@@ -136,18 +138,23 @@ impl Worker {
             slots.values().flat_map(|listening| &listening.acceptors).for_each(Acceptor::go_on);
             slots.values().filter_map(|listening| listening.forwarder.as_ref()).for_each(|one| one.go_on());
         }
+        let slots = self.slots.borrow();
+        slots.values().flat_map(|listening| &listening.quic).for_each(|endpoint| endpoint.hold(held));
     }
 
-    pub(super) fn lend(&self) -> io::Result<Vec<ListeningSocket>> {
-        let mut lent = Vec::new();
+    pub(super) fn lend(&self) -> io::Result<Lent> {
+        let mut lent = Lent::default();
         for listening in self.slots.borrow().values() {
             for acceptor in &listening.acceptors {
                 let (address, descriptor) = (acceptor.address(), acceptor.lend()?);
                 let links = Vec::new();
-                lent.push(ListeningSocket { transport: Transport::Tcp, address, descriptor, links });
+                lent.sockets.push(ListeningSocket { transport: Transport::Tcp, address, descriptor, links });
             }
             if let Some(forwarder) = &listening.forwarder {
-                forwarder.lend(&mut lent)?;
+                forwarder.lend(&mut lent.sockets)?;
+            }
+            for endpoint in &listening.quic {
+                lent.quic.push(endpoint.lend()?);
             }
         }
         Ok(lent)
@@ -181,7 +188,15 @@ impl Worker {
                     Farewell::Leave => forwarder.leave(),
                 }
             }
-            listening.quic.into_iter().for_each(|endpoint| self.leave_quic(endpoint));
+            for endpoint in listening.quic {
+                match farewell {
+                    Farewell::Close => endpoint.close(),
+                    Farewell::Leave => endpoint.leave(),
+                }
+                if endpoint.is_busy() {
+                    self.quic_left.borrow_mut().push(endpoint);
+                }
+            }
         }
     }
 }

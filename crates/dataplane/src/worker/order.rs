@@ -44,9 +44,16 @@ pub(crate) enum Change {
     /// New connections are left in the kernel's queues from now on, or taken again.
     Hold(bool),
     /// Asks for other descriptors of all listening sockets.
-    Lend(oneshot::Sender<io::Result<Vec<ListeningSocket>>>),
+    Lend(oneshot::Sender<io::Result<Lent>>),
     /// No new work. Answered when the last connection has ended.
     Drain(Farewell),
+}
+
+/// Other descriptors of a worker's listening sockets.
+#[derive(Default)]
+pub(crate) struct Lent {
+    pub(crate) sockets: Vec<ListeningSocket>,
+    pub(crate) quic: Vec<http3::LentSocket>,
 }
 
 /// What becomes of listening sockets when a worker drains.

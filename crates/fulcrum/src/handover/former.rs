@@ -13,10 +13,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use model::{MemberHealth, MemberId, TargetId};
+use dataplane::{Inheritance, ListeningSocket, QuicFormer, QuicSockets};
+use model::{MemberHealth, MemberId, TargetId, Transport};
 
 use super::{
-    FromFormer, FromHeir, Label, PROTOCOL, VARIABLE,
+    FromFormer, FromHeir, Label, PROTOCOL, QuicRest, VARIABLE,
     channel::{Channel, ChannelError, DESCRIPTORS_MAX},
 };
 
@@ -66,8 +67,10 @@ pub(crate) enum CannotHandOver {
 
 /// All that is handed over.
 pub(crate) struct Bequest {
-    /// Sockets and other descriptors.
-    pub(crate) sockets: Vec<(Label, OwnedFd)>,
+    /// Descriptors that are not the data plane's.
+    pub(crate) own: Vec<(Label, OwnedFd)>,
+    /// What the data plane lends.
+    pub(crate) lent: Inheritance,
     /// What is known of members.
     pub(crate) health: Vec<((TargetId, MemberId), MemberHealth)>,
     /// Whether the API is served.
@@ -135,7 +138,7 @@ impl Candidate {
     /// Hands everything over, and waits until it is in force there.
     pub(crate) async fn prepare(&mut self, bequest: Bequest) -> Result<(), CannotHandOver> {
         let channel = self.channel.clone();
-        let given = tokio::task::spawn_blocking(move || give(&channel, &bequest)).await;
+        let given = tokio::task::spawn_blocking(move || give(&channel, bequest)).await;
         self.told(given.unwrap_or(Err(ChannelError::Ended)))?;
         match self.hear(self.rest()).await? {
             FromHeir::Ready => Ok(()),
@@ -192,15 +195,37 @@ impl Candidate {
     }
 }
 
-fn give(channel: &Channel, bequest: &Bequest) -> Result<(), ChannelError> {
-    for some in bequest.sockets.chunks(DESCRIPTORS_MAX) {
+fn give(channel: &Channel, bequest: Bequest) -> Result<(), ChannelError> {
+    let Bequest { own, lent, health, api_open } = bequest;
+    let mut descriptors = own;
+    for ListeningSocket { transport, address, descriptor, links } in lent.sockets {
+        let label = match transport {
+            Transport::Tcp => Label::Tcp(address),
+            Transport::Udp => Label::Udp(address),
+        };
+        descriptors.push((label, descriptor));
+        descriptors.extend(links.into_iter().map(|link| (Label::Flows, link)));
+    }
+    let quic = lent.quic.into_iter().map(|sockets| label_quic(sockets, &mut descriptors)).collect();
+    for some in descriptors.chunks(DESCRIPTORS_MAX) {
         let labels = some.iter().map(|(label, _)| label.clone()).collect();
         let descriptors: Vec<BorrowedFd<'_>> =
             some.iter().map(|(_, descriptor)| descriptor.as_fd()).collect();
         channel.send(&FromFormer::Sockets { labels }, &descriptors)?;
     }
-    let Bequest { health, api_open, .. } = bequest;
-    channel.send(&FromFormer::Rest { health: health.clone(), api_open: *api_open }, &[])
+    let resumptions = lent.resumptions;
+    channel.send(&FromFormer::Rest { health, api_open, quic, resumptions }, &[])
+}
+
+fn label_quic(sockets: QuicSockets, descriptors: &mut Vec<(Label, OwnedFd)>) -> QuicRest {
+    let address = sockets.address;
+    descriptors.extend(sockets.descriptors.into_iter().map(|socket| (Label::Quic(address), socket)));
+    let mut former_secrets = Vec::new();
+    for (former, QuicFormer { id_secret, links }) in sockets.formers.into_iter().enumerate() {
+        former_secrets.push(id_secret);
+        descriptors.extend(links.into_iter().map(|link| (Label::QuicFormer { address, former }, link)));
+    }
+    QuicRest { address, secrets: sockets.secrets, former_secrets }
 }
 
 fn unexpected(message: &FromHeir) -> CannotHandOver {

@@ -1,6 +1,7 @@
 //! The side of the process that takes over.
 
 use std::{
+    collections::BTreeMap,
     env,
     fs::File,
     io,
@@ -14,12 +15,11 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use dataplane::{ListeningSocket, Verdicts};
-use model::Transport;
-use model::{MemberHealth, MemberId, TargetId};
+use dataplane::{Inheritance, LentResumption, ListeningSocket, QuicFormer, QuicSockets, Verdicts};
+use model::{MemberHealth, MemberId, TargetId, Transport};
 
 use super::{
-    FromFormer, FromHeir, Label, PROTOCOL, VARIABLE,
+    FromFormer, FromHeir, Label, PROTOCOL, QuicRest, VARIABLE,
     channel::{Channel, ChannelError},
 };
 
@@ -41,11 +41,22 @@ pub(crate) struct Inherited {
     /// The sample members of `--demo`.
     pub(crate) samples: Vec<(std::net::IpAddr, OwnedFd)>,
     /// Where clients arrive.
-    pub(crate) listening: Vec<ListeningSocket>,
+    listening: Vec<ListeningSocket>,
+    quic: BTreeMap<SocketAddr, QuicDescriptors>,
+    quic_rest: Vec<QuicRest>,
+    resumptions: Vec<LentResumption>,
     /// What is known of members.
     pub(crate) health: Vec<((TargetId, MemberId), MemberHealth)>,
     /// Whether the API was served.
     pub(crate) api_open: bool,
+}
+
+/// The descriptors of an address of QUIC.
+#[derive(Default)]
+struct QuicDescriptors {
+    sockets: Vec<OwnedFd>,
+    /// By process.
+    links: Vec<Vec<OwnedFd>>,
 }
 
 impl Heir {
@@ -84,8 +95,10 @@ impl Heir {
                     }
                     labels.into_iter().zip(descriptors).for_each(|(label, it)| inherited.put(label, it));
                 }
-                FromFormer::Rest { health, api_open } => {
+                FromFormer::Rest { health, api_open, quic, resumptions } => {
                     inherited.health = health;
+                    inherited.resumptions = resumptions;
+                    inherited.quic_rest = quic;
                     inherited.api_open = api_open;
                     return Ok(inherited);
                 }
@@ -128,9 +141,22 @@ impl Heir {
 }
 
 impl Inherited {
-    /// The verdicts among what is known of members.
-    pub(crate) fn verdicts(&self) -> Verdicts {
-        self.health.iter().map(|(whose, health)| (*whose, health.verdict)).collect()
+    /// What is the data plane's, which is taken out of it.
+    pub(crate) fn traffic(&mut self) -> Inheritance {
+        let health: Verdicts = self.health.iter().map(|(whose, health)| (*whose, health.verdict)).collect();
+        let mut quic = Vec::new();
+        for QuicRest { address, secrets, former_secrets } in std::mem::take(&mut self.quic_rest) {
+            let Some(QuicDescriptors { sockets, links }) = self.quic.remove(&address) else { continue };
+            let former = |(id_secret, links)| QuicFormer { id_secret, links };
+            let formers = former_secrets.into_iter().zip(links).map(former).collect();
+            quic.push(QuicSockets { address, descriptors: sockets, secrets, formers });
+        }
+        Inheritance {
+            sockets: std::mem::take(&mut self.listening),
+            quic,
+            resumptions: std::mem::take(&mut self.resumptions),
+            health,
+        }
     }
 
     fn put(&mut self, label: Label, descriptor: OwnedFd) {
@@ -148,6 +174,16 @@ impl Inherited {
             Label::Flows => {
                 if let Some(socket) = self.listening.last_mut() {
                     socket.links.push(descriptor);
+                }
+            }
+            Label::Quic(address) => self.quic.entry(address).or_default().sockets.push(descriptor),
+            Label::QuicFormer { address, former } => {
+                let links = &mut self.quic.entry(address).or_default().links;
+                if former == links.len() {
+                    links.push(Vec::new());
+                }
+                if let Some(links) = links.get_mut(former) {
+                    links.push(descriptor);
                 }
             }
         }

@@ -2,9 +2,6 @@
 
 use std::{os::fd::OwnedFd, path::Path, time::Duration};
 
-use dataplane::ListeningSocket;
-use model::Transport;
-
 use super::{Process, control_plane::ControlPlane};
 use crate::{
     handover::{Bequest, Candidate, CannotHandOver, Label, Successor},
@@ -65,18 +62,10 @@ impl Process {
 
     async fn give(&self, candidate: &mut Candidate, api_open: bool) -> Result<(), CannotHandOver> {
         let traffic = &self.site.traffic;
-        let mut sockets = self.own_sockets().map_err(CannotHandOver::NoSockets)?;
-        let listening = traffic.dataplane.lend().await.map_err(CannotHandOver::NoSockets)?;
-        for ListeningSocket { transport, address, descriptor, links } in listening {
-            let label = match transport {
-                Transport::Tcp => Label::Tcp(address),
-                Transport::Udp => Label::Udp(address),
-            };
-            sockets.push((label, descriptor));
-            sockets.extend(links.into_iter().map(|link| (Label::Flows, link)));
-        }
+        let own = self.own_sockets().map_err(CannotHandOver::NoSockets)?;
+        let lent = traffic.dataplane.lend().await.map_err(CannotHandOver::NoSockets)?;
         let health = traffic.facts.borrow().health.clone().into_iter().collect();
-        candidate.prepare(Bequest { sockets, health, api_open }).await?;
+        candidate.prepare(Bequest { own, lent, health, api_open }).await?;
         traffic.dataplane.hold().await;
         candidate.go().await
     }
