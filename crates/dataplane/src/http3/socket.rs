@@ -221,3 +221,56 @@ impl AsyncUdpSocket for Socket {
         self.inner.may_fragment()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use quinn::ConnectionIdGenerator;
+
+    use super::{
+        super::ids::{Ids, draw_secret},
+        *,
+    };
+    use crate::handover::QuicFormer;
+
+    /// A packet of this length for a connection of the process with this key.
+    fn packet(secret: [u8; 32], length: usize) -> Vec<u8> {
+        let key = Arc::new(IdKey::new(secret));
+        let id = Ids { key, place: Arc::default(), sockets: 1 }.generate_cid();
+        let mut packet = [&[0x40], &id[..]].concat();
+        packet.resize(length, 7);
+        packet
+    }
+
+    #[test]
+    fn of_packets_that_came_together_each_goes_to_the_process_of_its_connection() {
+        let [ours, first, second, gone] = std::array::from_fn(|_| draw_secret().unwrap());
+        let (links, mut ends): (Vec<_>, Vec<_>) = (0..3).map(|_| former::pair().unwrap()).unzip();
+        drop(ends.pop());
+        let formers = [first, second, gone].into_iter().zip(links);
+        let formers =
+            formers.map(|(id_secret, link)| Arc::new(QuicFormer { id_secret, links: vec![link] }.into()));
+        let state = State { from: Source::Socket, formers: formers.collect(), lent: None, reader: None };
+        let firsts = packet(first, 50);
+        let new_client = [&[0xc0, 0, 0, 0, 1, 8][..], &[9; 44]].concat();
+        let (mine, last, seconds) = (packet(ours, 50), packet(ours, 30), packet(second, 50));
+        let lost = packet(gone, 50);
+        let came = [&mine, &firsts, &firsts, &new_client, &seconds, &firsts, &lost, &last];
+        let mut buffer: Vec<u8> = came.into_iter().flatten().copied().collect();
+        let addr = "127.0.0.1:9".parse().unwrap();
+        let mut meta = RecvMeta { addr, len: buffer.len(), stride: 50, ..RecvMeta::default() };
+        state.pass_on(&IdKey::new(ours), &mut buffer, &mut meta);
+        let kept = [&mine[..], &new_client, &lost, &last].concat();
+        assert!(buffer[..meta.len] == kept, "ours, new ones, and those of whom nobody else knows any more");
+
+        for (end, expected) in ends.iter().zip([vec![[&firsts[..], &firsts].concat(), firsts], vec![seconds]])
+        {
+            for packets in expected {
+                let mut heard = [0; 200];
+                let meta = former::receive(end, &mut heard, addr.ip()).unwrap().unwrap();
+                assert_eq!((meta.addr, meta.stride), (addr, 50));
+                assert!(heard[..meta.len] == packets);
+            }
+            assert!(former::receive(end, &mut [0; 9], addr.ip()).is_err(), "nothing else");
+        }
+    }
+}
