@@ -19,7 +19,7 @@ use crate::v3::{
     list::{Filter, each, enterprise_project, maybe, nothing, one},
     load_balancer::PUBLIC_BORDER_GROUP,
     marks, member, pool,
-    pool::settings,
+    pool::{settings, stickiness},
 };
 
 const WRAPPER: &str = "pool";
@@ -37,7 +37,7 @@ pub(crate) struct Wire {
     enterprise_project_id: String,
     protocol: &'static str,
     lb_algorithm: &'static str,
-    session_persistence: Option<settings::SessionPersistence>,
+    session_persistence: Option<stickiness::SessionPersistence>,
     connection_drain: settings::ConnectionDrain,
     quic_cid_hash_strategy: Option<settings::QuicCidHashStrategy>,
     any_port_enable: bool,
@@ -126,7 +126,7 @@ pub(crate) fn decode_new(mut fields: Fields<'_>) -> Result<NewStandbyPool, Refus
         admin_up: true,
         protocol,
         algorithm: fields.required("lb_algorithm", algorithm)?,
-        stickiness: settings::decode_stickiness(&mut fields, protocol, None)?.into_option(),
+        stickiness: stickiness::decode(&mut fields, protocol, None)?.into_option(),
         ip_version: fields
             .choice("ip_version", pool::IP_VERSIONS)?
             .unwrap_or_else(|| pool::default_ip_version(protocol)),
@@ -205,7 +205,7 @@ pub(crate) fn encode(view: &View, pool: &Pool) -> Wire {
         enterprise_project_id: answer::enterprise_project(pool.enterprise_project),
         protocol: pool::protocol(pool),
         lb_algorithm: pool::algorithm(pool),
-        session_persistence: pool.stickiness.as_ref().map(settings::encode_stickiness),
+        session_persistence: pool.stickiness.as_ref().map(stickiness::encode),
         connection_drain: settings::encode_drain(pool.drain),
         quic_cid_hash_strategy: pool.quic_cid_hash.map(settings::encode_quic_cid_hash),
         any_port_enable: pool.any_port,

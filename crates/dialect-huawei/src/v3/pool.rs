@@ -4,6 +4,7 @@ pub(crate) mod batch;
 mod member_tls;
 mod outlier_detection;
 pub(crate) mod settings;
+pub(crate) mod stickiness;
 
 use axum::response::Response;
 use control::{View, relations::load_balancers_of_pool};
@@ -41,7 +42,7 @@ pub(crate) struct Wire {
     admin_state_up: bool,
     protocol: &'static str,
     lb_algorithm: &'static str,
-    session_persistence: Option<settings::SessionPersistence>,
+    session_persistence: Option<stickiness::SessionPersistence>,
     slow_start: Option<settings::SlowStart>,
     connection_drain: settings::ConnectionDrain,
     pool_health: settings::PoolHealth,
@@ -111,7 +112,7 @@ pub(crate) fn decode_new(mut fields: Fields<'_>) -> Result<NewPool, Refusal> {
         admin_up: true,
         protocol,
         algorithm,
-        stickiness: settings::decode_stickiness(&mut fields, protocol, None)?.into_option(),
+        stickiness: stickiness::decode(&mut fields, protocol, None)?.into_option(),
         ip_version: fields.choice("ip_version", IP_VERSIONS)?.unwrap_or_else(|| default_ip_version(protocol)),
         slow_start: settings::decode_slow_start(&mut fields, protocol, None)?.into_option(),
         member_deletion_protection: fields.flag("member_deletion_protection_enable")?.unwrap_or(false),
@@ -170,7 +171,7 @@ pub(crate) fn decode_patch(mut fields: Fields<'_>, pool: &Pool) -> Result<PoolPa
         description: marks::description(&mut fields)?,
         admin_up: None,
         algorithm: fields.choice("lb_algorithm", ALGORITHMS)?,
-        stickiness: settings::decode_stickiness(&mut fields, pool.protocol, pool.stickiness.as_ref())?,
+        stickiness: stickiness::decode(&mut fields, pool.protocol, pool.stickiness.as_ref())?,
         slow_start: settings::decode_slow_start(&mut fields, pool.protocol, pool.slow_start)?,
         member_deletion_protection: fields.flag("member_deletion_protection_enable")?,
         network,
@@ -214,7 +215,7 @@ pub(crate) fn encode(snapshot: &Snapshot, pool: &Pool) -> Wire {
         admin_state_up: pool.admin_up,
         protocol: protocol(pool),
         lb_algorithm: algorithm(pool),
-        session_persistence: pool.stickiness.as_ref().map(settings::encode_stickiness),
+        session_persistence: pool.stickiness.as_ref().map(stickiness::encode),
         slow_start: pool.slow_start.map(settings::encode_slow_start),
         connection_drain: settings::encode_drain(pool.drain),
         pool_health: settings::encode_pool_health(pool.all_down_forward),
