@@ -119,6 +119,7 @@ impl Link {
             down: Way::default(),
             connecting: true,
             passed: Passed::default(),
+            ticket: 0,
         };
         Some(Self {
             door,
@@ -142,12 +143,15 @@ impl Link {
         }
         loop {
             let (listener, member) = (&self.service.counters, &self.work.member().counters);
+            // A limit that is changed holds for connections that are there, too.
+            let limiting = self.door.slot.limiting_bytes();
             let counts = Counts {
                 from_client: &listener.bytes_in,
                 to_client: &listener.bytes_out,
                 from_member: &member.bytes_in,
                 to_member: &member.bytes_out,
-                caps: self.service.caps.as_ref().filter(|caps| caps.limit_bytes()),
+                waits: &listener.bandwidth_waits,
+                caps: limiting.as_ref().and_then(|service| service.caps.as_ref()),
             };
             let idle = self.service.plan.idle_timeout;
             let stopped = self.door.slot.is_over() || self.work.is_over();

@@ -4,6 +4,7 @@
 //! connections wait in the kernel's queues, and work in hand goes on.
 
 mod caps;
+mod pacer;
 
 use std::{
     collections::BTreeMap,
@@ -24,6 +25,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use crate::config::DESCRIPTORS_RESERVED;
 
 pub(crate) use caps::{AllCaps, Applied, Caps, Counted, Flow};
+pub(crate) use pacer::{Pacer, Ticket};
 
 /// The limit, and what counts against it. A worker below its share looks at nothing of the others'.
 pub(crate) struct Limits {

@@ -4,6 +4,7 @@
 //!   moves to splice(2), until the source pauses with the pipe empty.
 //! - An end from one side is passed on as an end (half-close), and the other direction goes on. A reset is passed on as a reset.
 //! - Backpressure: a direction reads only when all that it read before was taken.
+//! - Under a limit of bandwidth a direction moves what it gets a turn for, and waits for the next; that time is not idle.
 //!
 //! Source: behaviour/features.md section 3 (idle timeout resets both sides).
 
@@ -20,8 +21,8 @@ use tokio::net::TcpStream;
 use crate::{
     buffer::Pending,
     io,
-    limits::{Caps, Flow},
-    pipe::Pipe,
+    limits::{Caps, Flow, Ticket},
+    pipe::{PIPE_BYTES, Pipe},
     stream::Stream,
     table::Seat,
     worker::Worker,
@@ -29,6 +30,9 @@ use crate::{
 
 /// What a copying read asks for; one that is filled means bulk.
 const WINDOW_BYTES: usize = 64 * 1024;
+
+/// What one asks for at least, however little may pass.
+const WINDOW_BYTES_MIN: u64 = 4 * 1024;
 
 /// A move of less than this speaks against bulk, and so many in a row end it: one small move may be the tail of a large message,
 /// which the next one follows.
@@ -48,6 +52,8 @@ pub(crate) struct Relay {
     /// The connection to the member was begun, and nothing shows yet that it stands.
     pub(crate) connecting: bool,
     pub(crate) passed: Passed,
+    /// Its place among those who wait for bandwidth.
+    pub(crate) ticket: Ticket,
 }
 
 /// Bytes that went through a relay: taken by the other side.
@@ -80,7 +86,9 @@ pub(crate) struct Counts<'a> {
     pub(crate) to_client: &'a Counter,
     pub(crate) from_member: &'a Counter,
     pub(crate) to_member: &'a Counter,
-    /// What bytes per second are allowed.
+    /// How often bytes waited for bandwidth.
+    pub(crate) waits: &'a Counter,
+    /// What bytes per second are allowed; none: they are not limited.
     pub(crate) caps: Option<&'a Caps>,
 }
 
@@ -94,15 +102,22 @@ impl Relay {
         stopped: bool,
         counts: &Counts<'_>,
     ) -> Poll<Ended> {
+        let turn = |way: &Way, flow| match counts.caps {
+            Some(_) if way.state == State::Done => 0,
+            Some(caps) => caps.turn(flow),
+            None => TURN_BYTES,
+        };
+        let turns = (turn(&self.up, Flow::In), turn(&self.down, Flow::Out));
         let mut ends = Ends {
             worker: &self.worker,
             from: &mut self.client,
             to: &mut self.member,
             others_done: self.down.state == State::Done,
             connecting: self.connecting,
+            turn: turns.0,
             moved: 0,
         };
-        let up = self.up.poll(cx, &mut ends, counts.caps.map(|caps| (caps, Flow::In)));
+        let up = self.up.poll(cx, &mut ends);
         self.connecting = ends.connecting;
         let moved_up = ends.moved;
         let mut ends = Ends {
@@ -111,10 +126,22 @@ impl Relay {
             to: &mut self.client,
             others_done: self.up.state == State::Done,
             connecting: false,
+            turn: turns.1,
             moved: 0,
         };
-        let down = self.down.poll(cx, &mut ends, counts.caps.map(|caps| (caps, Flow::Out)));
+        let down = self.down.poll(cx, &mut ends);
         let moved = Passed { up: moved_up, down: ends.moved };
+        let mut waits = false;
+        if let Some(caps) = counts.caps {
+            caps.settle(Flow::In, turns.0, moved.up);
+            caps.settle(Flow::Out, turns.1, moved.down);
+            waits = (turns.0 == 0 && self.up.state != State::Done)
+                || (turns.1 == 0 && self.down.state != State::Done);
+            if waits {
+                counts.waits.inc();
+                caps.wait(&self.worker.pacer, &mut self.ticket, cx.waker());
+            }
+        }
         if moved.down > 0 || self.down.state != State::Open {
             self.connecting = false;
         }
@@ -140,7 +167,7 @@ impl Relay {
         }
         if moved != Passed::default() {
             seat.expire_after(idle);
-        } else if seat.expired() {
+        } else if !waits && seat.expired() {
             return Poll::Ready(Ended::Idle);
         }
         Poll::Pending
@@ -170,8 +197,6 @@ pub(crate) struct Way {
     turns: Turns,
     /// The source was asked for bytes before.
     asked: bool,
-    /// Bytes that went beyond what is allowed, and count against what comes.
-    debt: u64,
 }
 
 /// How often a direction has written. A connection on which one thing is said and then closed does without TCP_NODELAY.
@@ -202,6 +227,8 @@ struct Ends<'r> {
     others_done: bool,
     /// As [`Relay::connecting`], of `to`.
     connecting: bool,
+    /// About how many bytes may move.
+    turn: u64,
     /// Bytes that `to` has taken.
     moved: u64,
 }
@@ -218,43 +245,19 @@ impl Way {
         Self { pending: bytes.into(), ..Self::default() }
     }
 
-    /// Moves what can be moved now, and sees to it that the task is woken when more can be.
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        ends: &mut Ends<'_>,
-        limited: Option<(&Caps, Flow)>,
-    ) -> Result<(), Side> {
-        let Some((caps, flow)) = limited else { return self.advance(cx, ends, TURN_BYTES) };
-        // A read is not cut to what may pass; what was too much is paid first.
-        let given = caps.take_bytes(flow, TURN_BYTES + self.debt);
-        let paid = given.min(self.debt);
-        self.debt -= paid;
-        let turn = given - paid;
-        let result = match turn {
-            0 => Ok(()),
-            _ => self.advance(cx, ends, turn),
-        };
-        if turn < TURN_BYTES && ends.moved >= turn {
-            ends.worker.table.wake_with_tick(cx.waker());
-        }
-        self.debt += ends.moved.saturating_sub(turn);
-        caps.give_back(flow, turn.saturating_sub(ends.moved));
-        result
-    }
-
-    /// As [`Way::poll`], until `turn` bytes have moved; with less than a whole turn, somebody else sees to it that it goes on.
-    fn advance(&mut self, cx: &mut Context<'_>, ends: &mut Ends<'_>, turn: u64) -> Result<(), Side> {
+    /// Moves what can be moved now, about as much as its turn says, and sees to it that the task is woken when more can be. Without a turn,
+    /// somebody else sees to that.
+    fn poll(&mut self, cx: &mut Context<'_>, ends: &mut Ends<'_>) -> Result<(), Side> {
         loop {
             if self.state == State::Done {
                 return Ok(());
             }
-            if ends.moved >= turn {
-                if turn == TURN_BYTES {
+            let Some(left) = ends.turn.checked_sub(ends.moved).filter(|&left| left > 0) else {
+                if ends.turn > 0 {
                     cx.waker().wake_by_ref();
                 }
                 return Ok(());
-            }
+            };
             if !self.flush(ends)? {
                 // Readiness was cleared by the write that was refused; a failure shows at the next write.
                 match ends.to.poll_writable(cx) {
@@ -278,11 +281,11 @@ impl Way {
                 continue;
             }
             let read = match (ends.from.plain(), ends.to.plain()) {
-                (Some(source), Some(_)) if self.bulk > 0 => self.poll_splice(ends.worker, cx, source),
+                (Some(source), Some(_)) if self.bulk > 0 => self.poll_splice(ends.worker, cx, source, left),
                 _ => Poll::Ready(Ok(false)),
             };
             let read = match read {
-                Poll::Ready(Ok(false)) => self.poll_copy(cx, ends),
+                Poll::Ready(Ok(false)) => self.poll_copy(cx, ends, left),
                 Poll::Ready(Ok(true)) => Poll::Ready(Ok(())),
                 Poll::Ready(Err(side)) => Poll::Ready(Err(side)),
                 Poll::Pending => Poll::Pending,
@@ -337,6 +340,7 @@ impl Way {
         worker: &Worker,
         cx: &mut Context<'_>,
         from: &TcpStream,
+        left: u64,
     ) -> Poll<Result<bool, Side>> {
         if self.pipe.is_none() {
             self.pipe = worker.pipes.take();
@@ -345,7 +349,8 @@ impl Way {
             self.bulk = 0;
             return Poll::Ready(Ok(false));
         };
-        let filled = std::task::ready!(io::poll_fill(from, cx, pipe, crate::pipe::PIPE_BYTES));
+        let most = usize::try_from(left).map_or(PIPE_BYTES, |left| left.min(PIPE_BYTES));
+        let filled = std::task::ready!(io::poll_fill(from, cx, pipe, most));
         match filled {
             Ok(0) => self.state = State::Ending,
             Ok(bytes) => self.bulk = if bytes >= BULK_BYTES_MIN { BULK_CREDIT } else { self.bulk - 1 },
@@ -354,11 +359,11 @@ impl Way {
         Poll::Ready(Ok(true))
     }
 
-    /// Reads once and writes that at once; what the socket does not take is kept.
-    fn poll_copy(&mut self, cx: &mut Context<'_>, ends: &mut Ends<'_>) -> Poll<Result<(), Side>> {
+    /// Reads once, about `left` at most, and writes that at once; what the socket does not take is kept.
+    fn poll_copy(&mut self, cx: &mut Context<'_>, ends: &mut Ends<'_>, left: u64) -> Poll<Result<(), Side>> {
         let Ends { worker, from, to, connecting, moved, .. } = ends;
         let mut scratch = worker.buffers.scratch.borrow_mut();
-        let window = &mut scratch[..WINDOW_BYTES];
+        let window = &mut scratch[..left.clamp(WINDOW_BYTES_MIN, WINDOW_BYTES as u64) as usize];
         let read = match std::mem::replace(&mut self.asked, true) || !*connecting {
             true => from.poll_read(cx, window),
             false => from.poll_first_read(cx, window),
@@ -374,7 +379,7 @@ impl Way {
         self.bulk = if bytes == WINDOW_BYTES { BULK_CREDIT } else { 0 };
         let piece = [IoSlice::new(&window[..bytes])];
         self.take_turn(to);
-        let ended = bytes < WINDOW_BYTES && !*connecting && from.has_ended(cx);
+        let ended = bytes < window.len() && !*connecting && from.has_ended(cx);
         let written = if *connecting {
             to.write_at_once(&piece)
         } else if ended {

@@ -103,6 +103,14 @@ impl Slot {
         self.service.borrow().clone()
     }
 
+    /// The present service, where bytes are limited.
+    #[inline]
+    pub(crate) fn limiting_bytes(&self) -> Option<Rc<Service>> {
+        let service = self.service.borrow();
+        let limits = service.caps.as_ref().is_some_and(|caps| caps.limit_bytes());
+        limits.then(|| service.clone())
+    }
+
     pub(crate) fn set_service(&self, service: Rc<Service>) {
         self.service.replace(service);
     }

@@ -13,6 +13,9 @@
 //! the listener's flow that was idle longest, first among those whose client has not gone on after an answer
 //! ([`FlowTable`](balance::FlowTable)).
 //!
+//! Datagrams beyond a limit of bandwidth are dropped, as any full link drops them: to keep them for later would only make them late. So are
+//! those of clients that the listener, or its flavor, allows no more flows.
+//!
 //! **A member that refuses** (port unreachable): its flow ends, the datagram at hand goes to another member, and for [`REFUSED_REST_MS`]
 //! new flows go to others if there are any, whatever the health monitor knows by then.
 //!
@@ -188,9 +191,9 @@ impl Forwarder {
     fn break_off(&self, flows: &mut Flows, id: FlowId, error: &io::Error, now: u64) {
         let Some((_, slot)) = flows.table.get(id) else { return };
         let Some(flow) = flows.table.end(id) else { return };
-        let member = flow.value.work.member();
-        tracing::debug!(member = %member.plan.address, %error, "a member refuses datagrams");
-        member.counters.record(Attempt::ConnectFailed);
+        let work = &flow.value.work;
+        tracing::debug!(member = %work.member().plan.address, %error, "a member refuses datagrams");
+        work.record(Attempt::ConnectFailed);
         flows.rest(slot, now + REFUSED_REST_MS);
     }
 }

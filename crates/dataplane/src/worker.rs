@@ -33,7 +33,7 @@ use crate::{
     drain::Drains,
     http::HttpScratch,
     http3,
-    limits::Limits,
+    limits::{Limits, Pacer},
     pipe::Pipes,
     sys::datagrams::Batch,
     table::{TICK, Table},
@@ -48,6 +48,8 @@ pub(crate) struct Worker {
     pub(crate) limits: Arc<Limits>,
     pub(crate) registry: Registry,
     pub(crate) table: Rc<Table>,
+    /// Wakes those who wait for bandwidth.
+    pub(crate) pacer: Rc<Pacer>,
     pub(crate) buffers: Buffers,
     pub(crate) pipes: Rc<Pipes>,
     pub(crate) http: HttpScratch,
@@ -139,6 +141,7 @@ impl Worker {
             registry,
             drains: Drains::new(table.clone()),
             table,
+            pacer: Rc::new(Pacer::new(index)?),
             buffers: Buffers::new(),
             pipes: Rc::default(),
             http: HttpScratch::new(index),
@@ -160,6 +163,8 @@ impl Worker {
     }
 
     async fn run(self: Rc<Self>, mut inbox: mpsc::UnboundedReceiver<Order>) {
+        let pacer = self.pacer.clone();
+        tokio::task::spawn_local(async move { pacer.run().await });
         let worker = self.clone();
         tokio::task::spawn_local(async move {
             let idle_ticks = (worker.config.upstream_idle_timeout.as_millis() / TICK.as_millis()) as u32;

@@ -1,15 +1,23 @@
 //! What listeners may take at most.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[path = "rig/h3.rs"]
+#[allow(dead_code, reason = "this file uses its part")]
+mod quic;
 mod rig;
+#[path = "rig/tls.rs"]
+#[allow(dead_code, reason = "this file uses its part")]
+mod secured;
 
 use std::{
     io::{Read, Write},
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
-use plan::{Limits, ListenerLimits, ListenerPlan};
-use rig::{Client, Member, Rig, again, eventually, free_address, http, tcp};
+use model::{FlavorLayer, PoolProtocol};
+use plan::{FlavorLimits, Limits, ListenerLimits, ListenerPlan, ServicePlan};
+use rig::{Client, Member, Rig, again, eventually, free_address, http, http_plan, listener, tcp};
 use telemetry::ListenerCounters;
 
 fn echo() -> Member {
@@ -109,4 +117,75 @@ fn bytes_beyond_the_rate_wait_and_none_is_lost() {
     // A quarter of a second's worth may pass at once; of two seconds' worth the rest takes its time, however slow the machine is.
     assert!(began.elapsed() >= Duration::from_millis(1500), "{:?}", began.elapsed());
     drop(rig);
+}
+
+fn http3(address: SocketAddr, member: SocketAddr, limits: ListenerLimits) -> ListenerPlan {
+    let plain = listener(address, &[member], ServicePlan::Quic(http_plan()), PoolProtocol::Http);
+    let tls = secured::tls_plan(&secured::certificate(&["t"]), &[]);
+    secured::over_tls(ListenerPlan { limits, ..plain }, tls)
+}
+
+/// Whether a client of HTTP/3 gets a connection.
+async fn may_come(address: SocketAddr) -> Option<quic::Client> {
+    let endpoint = quic::endpoint(quic::settings(quic::trusting(), 1 << 20));
+    let connection = endpoint.connect(address, "t").unwrap().await.ok()?;
+    Some(quic::Client::over(endpoint, connection).await)
+}
+
+#[test]
+fn handshakes_of_quic_beyond_the_limit_are_refused_and_connections_before_go_on() {
+    let member = Member::named("m");
+    let address = free_address();
+    let own = Limits { connections: Some(2), ..Limits::default() };
+    let plan = http3(address, member.address, ListenerLimits { own, ..ListenerLimits::default() });
+    let rig = Rig::serving(again(&plan));
+    rig::run(async {
+        let mut first = may_come(address).await.expect("the first");
+        let mut second = may_come(address).await.expect("the second");
+        assert!(may_come(address).await.is_none() && may_come(address).await.is_none(), "two are all");
+        assert_eq!(counted(&rig, &plan, |c| c.over_limit.value()), 2);
+        for client in [&mut first, &mut second] {
+            assert_eq!(client.get("/").await.1, b"m", "they are not touched");
+        }
+        first.connection.close(0_u32.into(), b"");
+        rig::eventually_async("a place is free", || counted(&rig, &plan, |c| c.active.value()) == 1).await;
+        let mut third = may_come(address).await.expect("a place is free");
+        assert_eq!(third.get("/").await.1, b"m");
+    });
+}
+
+#[test]
+fn a_flavor_limits_new_connections_and_requests_of_quic() {
+    let member = Member::named("m");
+    let address = free_address();
+    let total =
+        Limits { connections_per_second: Some(30), requests_per_second: Some(20), ..Limits::default() };
+    // As HTTPS, a connection counts as ten, and a request as two.
+    let flavor = FlavorLimits { layer: FlavorLayer::L7, total, connection_cost: 10, request_cost: 2 };
+    let limits = ListenerLimits { flavor: Some(flavor), ..ListenerLimits::default() };
+    let plan = http3(address, member.address, limits);
+    let rig = Rig::serving(again(&plan));
+    rig::run(async {
+        let mut client = may_come(address).await.expect("the first");
+        let mut refused = 0;
+        let began = Instant::now();
+        for _ in 0..40 {
+            match client.get("/").await.0.status().as_u16() {
+                200 => {}
+                503 => refused += 1,
+                other => panic!("{other}"),
+            }
+        }
+        let most = 10 * (began.elapsed().as_secs() + 2);
+        assert!(refused > 0 && 40 - refused <= most, "{refused} of 40 in {:?}", began.elapsed());
+        assert_eq!(counted(&rig, &plan, |c| c.limited.value()), refused);
+        let began = Instant::now();
+        let mut came = 0;
+        for _ in 0..20 {
+            came += u64::from(may_come(address).await.is_some());
+        }
+        let most = 3 * (began.elapsed().as_secs() + 2);
+        assert!(came <= most, "{came} of 20 in {:?}", began.elapsed());
+        assert_eq!(came + counted(&rig, &plan, |c| c.over_limit.value()), 20);
+    });
 }

@@ -5,18 +5,20 @@ mod rig;
 
 use std::{
     io::{Read, Write},
-    net::SocketAddr,
+    net::{SocketAddr, UdpSocket},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
+    time::Duration,
 };
 
 use dataplane::HealthChange;
 use model::{
-    MonitorType, OutlierDetection, ProbeFailureCode, Verdict,
+    MonitorType, OutlierDetection, PoolProtocol, ProbeFailureCode, Verdict,
     range::{EjectedPercent, EjectionTime, FailureRow},
 };
+use plan::ServicePlan;
 use rig::{
     Client, ListenerPlan, Member, Rig, again, eventually, free_address, get, http, ok, tcp, with_target,
 };
@@ -202,4 +204,42 @@ fn a_setting_that_is_switched_off_brings_members_back_at_once() {
         get(address);
     }
     assert!(bad.heads.lock().unwrap().len() > had);
+}
+
+#[test]
+fn a_member_that_refuses_datagrams_is_left_out() {
+    let nobody = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let good = answering();
+    let address = free_address();
+    let members = [nobody, good];
+    let listener = detecting(rig::listener(address, &members, ServicePlan::Udp, PoolProtocol::Udp), LONG);
+    let rig = Rig::serving(again(&listener));
+    // Each is a flow of its own; of one that began with the member that refuses, the second datagram tells.
+    let ask = || {
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.connect(address).unwrap();
+        client.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        client.send(b"?").unwrap();
+        client.recv(&mut [0; 16]).is_ok()
+    };
+    eventually("it is left out", || {
+        ask();
+        times_left_out(&rig, &listener, 0) == 1
+    });
+    eventually("the other one serves", ask);
+    assert!((0..20).all(|_| ask()), "all of it");
+    assert_eq!(times_left_out(&rig, &listener, 1), 0);
+}
+
+/// A member that answers every datagram.
+fn answering() -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut bytes = [0; 64];
+        while let Ok((length, peer)) = socket.recv_from(&mut bytes) {
+            socket.send_to(&bytes[..length], peer).unwrap();
+        }
+    });
+    address
 }

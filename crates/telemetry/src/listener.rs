@@ -31,6 +31,10 @@ pub struct ListenerCounters {
     pub datagrams_in: Counter,
     /// Datagrams of members that were passed on.
     pub datagrams_out: Counter,
+    /// Datagrams, of clients and of members, dropped because the bandwidth of the listener, its flavor or its load balancer was used up.
+    pub datagrams_over_limit: Counter,
+    /// How often a connection or a request waited for bandwidth, a few milliseconds each time.
+    pub bandwidth_waits: Counter,
     /// Flows of UDP that ended before their time, so that new ones have room.
     pub flows_displaced: Counter,
     /// Further attempts on a member after a failed one.

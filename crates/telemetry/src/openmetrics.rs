@@ -157,7 +157,7 @@ fn handshakes(page: &mut Page, rows: &[(String, Vec<Arc<ListenerCounters>>)]) {
 }
 
 fn datagrams(page: &mut Page, rows: &[(String, Vec<Arc<ListenerCounters>>)]) {
-    let counters: [(&str, &str, Of<ListenerCounters>); 3] = [
+    let counters: [(&str, &str, Of<ListenerCounters>); 5] = [
         ("received_datagrams", "Datagrams of clients that were passed on; left out where none were.", |c| {
             c.datagrams_in.value()
         }),
@@ -168,6 +168,16 @@ fn datagrams(page: &mut Page, rows: &[(String, Vec<Arc<ListenerCounters>>)]) {
             "displaced_flows",
             "Flows of UDP that ended early, so that new ones have room; left out where none were.",
             |c| c.flows_displaced.value(),
+        ),
+        (
+            "over_limit_datagrams",
+            "Datagrams, of clients and of members, dropped over a limit of bandwidth; left out where none were.",
+            |c| c.datagrams_over_limit.value(),
+        ),
+        (
+            "bandwidth_waits",
+            "How often a connection or a request waited for bandwidth, some 10 ms each time; left out where none did.",
+            |c| c.bandwidth_waits.value(),
         ),
     ];
     rare(page, "fulcrum_listener_", rows, &counters);

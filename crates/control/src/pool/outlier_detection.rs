@@ -9,10 +9,7 @@ pub(super) fn check(pool: &Pool) -> Result<(), Error> {
     let Some(detection) = pool.outlier_detection else { return Ok(()) };
     let wrong = |reason: &str| Err(Error::invalid("outlier_detection", reason));
     let answers = match pool.protocol {
-        PoolProtocol::Udp | PoolProtocol::Quic => {
-            return wrong("members of UDP and QUIC pools are not connected to, so nothing fails");
-        }
-        PoolProtocol::Tcp | PoolProtocol::Tls => 0,
+        PoolProtocol::Tcp | PoolProtocol::Tls | PoolProtocol::Udp | PoolProtocol::Quic => 0,
         PoolProtocol::Http | PoolProtocol::Https | PoolProtocol::Grpc => detection.server_errors.value(),
     };
     if detection.enabled && detection.connect_failures.value() == 0 && answers == 0 {

@@ -11,7 +11,7 @@ use super::{
     log::{self, Draft, Ending},
     policy::PolicyAnswer,
 };
-use crate::{buffer::Pending, service::Service};
+use crate::{buffer::Pending, limits::Flow, service::Service};
 
 /// An answer to be made.
 pub(super) struct Own {
@@ -146,6 +146,10 @@ pub(super) async fn send(mut connection: Connection, mut own: Box<Own>) -> Optio
         let piece = [IoSlice::new(&out)];
         let written = connection.client.write(&piece).ok()?;
         own.service.counters.bytes_out.add(written as u64);
+        if let Some(caps) = &own.service.caps {
+            // All of it goes out at once, or as soon as the client takes it.
+            caps.owe(Flow::Out, out.len() as u64);
+        }
         pending.keep(&worker.buffers, &piece, written);
     }
     connection.seat.expire_after(request_timeout(&own.service));

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     acceptor::Door,
     layer4::Open,
+    limits::{Flow, Ticket},
     relay::{self, Counts, Passed, Relay, Way},
     service::Service,
     stream::Stream,
@@ -45,12 +46,23 @@ pub(super) struct Connection {
     /// Whether no request has ended yet.
     fresh: bool,
     seated: bool,
-    /// What is in `input` waits for the end of the client's handshake.
-    held: bool,
+    /// What the request in `input` waits for.
+    held: Option<Held>,
+    /// Its place among those who wait for bandwidth.
+    ticket: Ticket,
     /// Whether its deadline is already that of a draining worker.
     leaving: bool,
     exchange: Option<Box<Exchange>>,
     _open: Option<Open>,
+}
+
+/// What a whole head waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Held {
+    /// The end of the client's handshake.
+    Handshake,
+    /// Its turn, as bandwidth is limited.
+    Turn,
 }
 
 /// A connection's task. Ordinary requests are served by a plain poll; for what is rare, the connection moves into a boxed future
@@ -146,7 +158,8 @@ impl Connection {
             scan: None,
             fresh: true,
             seated: false,
-            held: false,
+            held: None,
+            ticket: 0,
             leaving: false,
             exchange: None,
             _open: open,
@@ -227,15 +240,26 @@ impl Connection {
         let door = self.door.clone();
         let worker = &*door.worker;
         loop {
-            if self.held {
-                match self.client.poll_handshake(cx) {
-                    Poll::Ready(Ok(())) => self.held = false,
+            match self.held {
+                None => {}
+                Some(Held::Handshake) => match self.client.poll_handshake(cx) {
+                    Poll::Ready(Ok(())) => self.held = None,
                     Poll::Ready(Err(_)) => return Poll::Ready(Next::Close),
                     Poll::Pending => {
                         ready!(self.seat.poll_expired());
                         return Poll::Ready(self.expired());
                     }
-                }
+                },
+                Some(Held::Turn) => match waits_for_turn(&door) {
+                    None => self.held = None,
+                    Some(service) => {
+                        service.counters.bandwidth_waits.inc();
+                        if let Some(caps) = &service.caps {
+                            caps.wait(&worker.pacer, &mut self.ticket, cx.waker());
+                        }
+                        return Poll::Pending;
+                    }
+                },
             }
             let mut scratch = worker.buffers.scratch.borrow_mut();
             let mut length = self.input.len();
@@ -281,9 +305,14 @@ impl Connection {
             match parse_request(&scratch[..length], &mut table, &worker.http.limits) {
                 Ok(Parsed::Complete(head)) => {
                     self.scan = None;
-                    if self.client.is_early() && !early::may_go(&head) {
+                    let held = if self.client.is_early() && !early::may_go(&head) {
+                        Some(Held::Handshake)
+                    } else {
+                        waits_for_turn(&door).map(|_| Held::Turn)
+                    };
+                    if held.is_some() {
                         keep(worker, &mut self.input, &scratch[..length]);
-                        self.held = true;
+                        self.held = held;
                         continue;
                     }
                     return Poll::Ready(self.begin(head, &scratch[head.len()..length]));
@@ -344,16 +373,21 @@ impl Connection {
         let (up, down) = (Way::holding(input), Way::holding(early));
         let worker = door.worker.clone();
         let passed = Passed::default();
-        let mut relay = Relay { worker, client, member: stream, up, down, connecting: false, passed };
-        let counts = Counts {
-            from_client: &service.counters.bytes_in,
-            to_client: &service.counters.bytes_out,
-            from_member: &work.member().counters.bytes_in,
-            to_member: &work.member().counters.bytes_out,
-            caps: service.caps.as_ref().filter(|caps| caps.limit_bytes()),
-        };
-        if poll_fn(|cx| relay.poll(cx, &seat, idle, work.is_over(), &counts)).await != relay::Ended::Complete
-        {
+        let mut relay =
+            Relay { worker, client, member: stream, up, down, connecting: false, passed, ticket: 0 };
+        let ended = poll_fn(|cx| {
+            let limiting = door.slot.limiting_bytes();
+            let counts = Counts {
+                from_client: &service.counters.bytes_in,
+                to_client: &service.counters.bytes_out,
+                from_member: &work.member().counters.bytes_in,
+                to_member: &work.member().counters.bytes_out,
+                waits: &service.counters.bandwidth_waits,
+                caps: limiting.as_ref().and_then(|service| service.caps.as_ref()),
+            };
+            relay.poll(cx, &seat, idle, work.is_over(), &counts)
+        });
+        if ended.await != relay::Ended::Complete {
             relay.reset();
         }
         if let Some(record) = record {
@@ -361,6 +395,14 @@ impl Connection {
         }
         None
     }
+}
+
+/// The listener's service, if no request may begin now, as too much has come from clients.
+#[inline]
+fn waits_for_turn(door: &Door) -> Option<Rc<Service>> {
+    let service = door.slot.limiting_bytes()?;
+    let has_turn = service.caps.as_ref().is_none_or(|caps| caps.has_turn(Flow::In));
+    (!has_turn).then_some(service)
 }
 
 /// How long a response may take to go on.

@@ -26,13 +26,14 @@ use self::{attempt::State, response::HeadFault};
 use super::{
     answer::Own,
     connection::{Connection, request_timeout},
-    flow::{Fault, Flow},
+    flow::{Fault, Flow, TURN_BYTES},
     log::Draft,
     mirror::Copy,
     sticky::Stuck,
 };
 use crate::{
     acceptor::Door,
+    limits::{Flow as Direction, Ticket},
     service::Service,
     stream::Stream,
     target::{Tried, Work},
@@ -76,6 +77,8 @@ pub(super) struct Exchange {
     /// Whether the member's connection may be kept.
     reusable: bool,
     tunnel: Option<Tunnel>,
+    /// Its place among those who wait for bandwidth.
+    ticket: Ticket,
 }
 
 /// What is done to an answer.
@@ -110,6 +113,14 @@ enum UpState {
     Refused,
 }
 
+/// What may move in a poll.
+struct Turns {
+    up: u64,
+    down: u64,
+    /// Whose caps allow it.
+    service: Rc<Service>,
+}
+
 /// How an exchange ended.
 pub(super) enum Ended {
     /// The client may send another request.
@@ -130,8 +141,9 @@ impl Exchange {
     /// Moves both directions on, and keeps the deadline.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Ended> {
         loop {
+            let turns = self.take_turns();
             let ended = self.advance(cx, connection);
-            let moved = self.count();
+            let moved = self.count(turns.as_ref());
             if ended.is_ready() {
                 return ended;
             }
@@ -141,8 +153,13 @@ impl Exchange {
             if self.work.is_over() {
                 return Poll::Ready(self.cut_off());
             }
+            let waits = self.wait_for_turn(turns.as_ref(), cx);
             if moved {
                 connection.seat.expire_after(self.patience());
+                return Poll::Pending;
+            }
+            if waits {
+                // Neither the client nor the member is late.
                 return Poll::Pending;
             }
             ready!(connection.seat.poll_expired());
@@ -152,6 +169,30 @@ impl Exchange {
             // Another member has it now.
             connection.seat.expire_after(self.patience());
         }
+    }
+
+    /// How many bytes may move now in each direction, where that is limited by the listener's present plan.
+    #[inline]
+    fn take_turns(&mut self) -> Option<Turns> {
+        (self.up.held, self.down.held) = (false, false);
+        let Some(service) = self.door.slot.limiting_bytes() else {
+            (self.up.turn, self.down.turn) = (TURN_BYTES, TURN_BYTES);
+            return None;
+        };
+        let caps = service.caps.as_ref()?;
+        (self.up.turn, self.down.turn) = (caps.turn(Direction::In), caps.turn(Direction::Out));
+        Some(Turns { up: self.up.turn, down: self.down.turn, service })
+    }
+
+    /// Whether something waits for bandwidth; then the task is woken when it is its turn.
+    fn wait_for_turn(&mut self, turns: Option<&Turns>, cx: &mut Context<'_>) -> bool {
+        let Some(caps) = turns.and_then(|turns| turns.service.caps.as_ref()) else { return false };
+        let waits = self.up.held || self.down.held;
+        if waits {
+            self.service.counters.bandwidth_waits.inc();
+            caps.wait(&self.door.worker.pacer, &mut self.ticket, cx.waker());
+        }
+        waits
     }
 
     /// After [`Ended::Next`] or [`Ended::Close`]: keeps the member's connection where that is possible.

@@ -3,6 +3,9 @@
 //! It comes through the worker's scratch buffer, through the body's own parser, and goes out at once; what the receiver does
 //! not take waits, and nothing more is read until it is gone. Bytes that need no look (the rest of a length or of a chunk) go
 //! through a pipe when one read showed that they come in bulk.
+//!
+//! Under a limit of bandwidth its owner says before every poll how much may be read ([`Flow::turn`]), and has it polled again when it is
+//! [`Flow::held`].
 
 use std::{
     io::IoSlice,
@@ -18,6 +21,9 @@ use crate::{buffer::Pending, io, pipe::Pipe, stream::Stream, worker::Worker};
 /// What a read of a body asks for; one that is filled means bulk.
 pub(super) const WINDOW_BYTES: usize = 128 * 1024;
 
+/// What one asks for at least, however little may be read.
+const WINDOW_BYTES_MIN: u64 = 4 * 1024;
+
 /// Fewer certain bytes than this are not worth a pipe.
 const SPLICE_BYTES_MIN: u64 = 64 * 1024;
 
@@ -28,7 +34,7 @@ const COPY_BYTES_MAX: usize = 4096;
 const CHUNK_OVERHEAD_BYTES: usize = 32;
 
 /// What may be moved before other connections get their turn.
-const TURN_BYTES: u64 = 2 * 1024 * 1024;
+pub(super) const TURN_BYTES: u64 = 2 * 1024 * 1024;
 
 /// A body on its way.
 pub(super) struct Flow {
@@ -46,6 +52,10 @@ pub(super) struct Flow {
     failed: Option<Fault>,
     /// Waiting for the sender rather than for the receiver.
     pub(super) starved: bool,
+    /// About how much may be read in a poll. With none, whoever polls sees to it that it goes on.
+    pub(super) turn: u64,
+    /// Nothing might be read in a poll. Its owner takes it back.
+    pub(super) held: bool,
     /// Bytes of the body read so far, framing included.
     pub(super) read: u64,
     /// Bytes read and bytes written that were not counted yet.
@@ -77,6 +87,8 @@ impl Flow {
             closed: false,
             failed: None,
             starved: false,
+            turn: TURN_BYTES,
+            held: false,
             read: 0,
             uncounted: (0, 0),
         }
@@ -244,7 +256,7 @@ impl Flow {
         to: &mut Stream,
         surplus: &mut Vec<u8>,
     ) -> Poll<Result<(), Fault>> {
-        let turn_ends = self.read + TURN_BYTES;
+        let turn_ends = self.read + self.turn;
         loop {
             ready!(self.poll_flush(worker, cx, to))?;
             if let Some(fault) = self.failed.take() {
@@ -254,17 +266,20 @@ impl Flow {
                 self.pipe = None;
                 return Poll::Ready(Ok(()));
             }
-            if self.read >= turn_ends {
-                cx.waker().wake_by_ref();
+            let Some(left) = turn_ends.checked_sub(self.read).filter(|&left| left > 0) else {
+                self.held = self.turn == 0;
+                if !self.held {
+                    cx.waker().wake_by_ref();
+                }
                 return Poll::Pending;
-            }
+            };
             self.starved = true;
             if self.may_splice()
                 && let (Some(source), Some(_)) = (from.plain(), to.plain())
             {
-                ready!(self.poll_splice(worker, cx, source))?;
+                ready!(self.poll_splice(worker, cx, source, left))?;
             } else {
-                ready!(self.poll_copy(worker, cx, from, to, surplus))?;
+                ready!(self.poll_copy(worker, cx, from, to, surplus, left))?;
             }
             self.starved = false;
         }
@@ -307,6 +322,7 @@ impl Flow {
         worker: &Worker,
         cx: &mut Context<'_>,
         from: &TcpStream,
+        left: u64,
     ) -> Poll<Result<(), Fault>> {
         if self.pipe.is_none() {
             self.pipe = worker.pipes.take();
@@ -315,10 +331,8 @@ impl Flow {
             self.bulk = false;
             return Poll::Ready(Ok(()));
         };
-        let bytes_max = self
-            .body
-            .opaque_remaining()
-            .map_or(usize::MAX, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        let bytes_max = self.body.opaque_remaining().map_or(left, |bytes| bytes.min(left));
+        let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
         let filled = match io::poll_fill(from, cx, pipe, bytes_max) {
             Poll::Ready(filled) => filled,
             Poll::Pending => {
@@ -346,9 +360,10 @@ impl Flow {
         from: &mut Stream,
         to: &mut Stream,
         surplus: &mut Vec<u8>,
+        left: u64,
     ) -> Poll<Result<(), Fault>> {
         let mut scratch = worker.buffers.scratch.borrow_mut();
-        let window = &mut scratch[..WINDOW_BYTES];
+        let window = &mut scratch[..left.clamp(WINDOW_BYTES_MIN, WINDOW_BYTES as u64) as usize];
         let bytes = match from.poll_read(cx, window) {
             Poll::Ready(Ok(0)) => {
                 self.end_of_source(worker)?;

@@ -5,21 +5,29 @@
 //! there goes on (behaviour/features.md section 9).
 //!
 //! A connection counts until it is dropped, also when the caps have changed meanwhile. A listener without caps pays one look.
+//!
+//! **Bytes.** Whoever wants to move bytes asks for a turn ([`Caps::turn`]), moves about as many, and says how many it were
+//! ([`Caps::settle`]). More may move than was asked for, as what is read at once is passed on at once: that is owed, and nobody gets
+//! a turn before it is paid. So over any time no more passes than the limit allows, and what each worker reads at once. Who gets
+//! none waits ([`Caps::wait`]). Datagrams do not wait: they pass or are dropped ([`Caps::take_bytes`]).
 
 use std::{
     cell::RefCell,
     collections::BTreeMap,
     num::NonZeroU64,
+    rc::Rc,
     sync::{
         Arc, Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    task::Waker,
 };
 
 use balance::{Shaper, Share};
 use model::{FlavorLayer, ListenerId, LoadBalancerId};
 use plan::{Limits, ListenerPlan};
 
+use super::pacer::{Pacer, Queue, Ticket};
 use crate::clock;
 
 /// What the caps of a listener apply to.
@@ -48,7 +56,7 @@ impl Cap {
         let per_second = |limit| rate(limit).map(|rate| Shaper::new(rate, rate.get(), workers));
         let bytes = || {
             let rate = rate(limits.bits_per_second.map(|bits| (bits / 8).max(1)));
-            // Who waits is woken with the next tick, so what comes together until then must not be lost; and a read must fit.
+            // Who waits is woken a little later, so what comes together until then must not be lost; and a datagram must fit.
             rate.map(|rate| Shaper::new(rate, (rate.get() / 4).max(READ_BYTES), workers))
         };
         Self {
@@ -61,8 +69,14 @@ impl Cap {
     }
 }
 
-/// What one read asks for.
+/// What one read asks for, and the longest datagram.
 const READ_BYTES: u64 = 64 * 1024;
+
+/// What one connection may move before others get their turn: what comes together in a hundredth of a second, but no less than is worth the
+/// trouble and no more than a pipe holds.
+const TURN_PARTS: u64 = 100;
+const TURN_BYTES_MIN: u64 = 16 * 1024;
+const TURN_BYTES_MAX: u64 = 256 * 1024;
 
 /// A cap, and how much of it one connection and one request take.
 #[derive(Clone)]
@@ -116,6 +130,9 @@ impl AllCaps {
 /// The caps of a listener in one worker.
 pub(crate) struct Caps {
     each: Box<[InWorker]>,
+    /// What one connection may move at once; none: bytes are not limited.
+    turn_bytes: Option<u64>,
+    waiting: Rc<Queue>,
     /// In nanoseconds; the same for all workers.
     clock: fn() -> u64,
 }
@@ -129,7 +146,15 @@ struct InWorker {
 struct Shares {
     connections: Share,
     requests: Share,
-    bytes: [Share; 2],
+    bytes: [Bytes; 2],
+}
+
+/// What one worker has of a limit of bytes.
+#[derive(Default)]
+struct Bytes {
+    share: Share,
+    /// Bytes that moved beyond what was given.
+    owed: u64,
 }
 
 /// Which way bytes go.
@@ -155,9 +180,20 @@ impl Drop for Counted {
 impl Caps {
     /// None where nothing is limited.
     pub(crate) fn new(applied: &[Applied]) -> Option<Self> {
-        let each = |applied: &Applied| InWorker { applied: applied.clone(), shares: RefCell::default() };
-        let caps = || Self { each: applied.iter().map(each).collect(), clock: clock::now_ns };
-        (!applied.is_empty()).then(caps)
+        if applied.is_empty() {
+            return None;
+        }
+        let bytes = |applied: &Applied| applied.cap.limits.bits_per_second.map(|bits| bits / 8);
+        let slowest = applied.iter().filter_map(bytes).min();
+        Some(Self {
+            each: applied
+                .iter()
+                .map(|applied| InWorker { applied: applied.clone(), shares: RefCell::default() })
+                .collect(),
+            turn_bytes: slowest.map(|rate| (rate / TURN_PARTS).clamp(TURN_BYTES_MIN, TURN_BYTES_MAX)),
+            waiting: Rc::default(),
+            clock: clock::now_ns,
+        })
     }
 
     /// A new connection; none when a cap does not allow it.
@@ -184,13 +220,60 @@ impl Caps {
         self.take(|cap| cap.requests.as_ref(), |shares| &mut shares.requests, cost)
     }
 
+    /// How many bytes a connection may move now; 0: none, it has to [`Caps::wait`]. To be [`Caps::settle`]d.
+    pub(crate) fn turn(&self, flow: Flow) -> u64 {
+        self.turn_bytes.map_or(u64::MAX, |most| self.take_bytes(flow, most))
+    }
+
+    /// Whether a connection would get a turn.
+    pub(crate) fn has_turn(&self, flow: Flow) -> bool {
+        let turn = self.turn(flow);
+        self.settle(flow, turn, 0);
+        turn > 0
+    }
+
+    /// Says how many bytes moved in a turn.
+    pub(crate) fn settle(&self, flow: Flow, turn: u64, moved: u64) {
+        if self.turn_bytes.is_none() {
+            return;
+        }
+        match moved.checked_sub(turn) {
+            None => self.give_back_to(flow, turn - moved, self.each.len()),
+            Some(beyond) => self.owe(flow, beyond),
+        }
+    }
+
+    /// Bytes that moved, or will, without a turn: they are paid before others get one.
+    pub(crate) fn owe(&self, flow: Flow, bytes: u64) {
+        if bytes == 0 {
+            return;
+        }
+        for InWorker { applied, shares } in &self.each {
+            if applied.cap.bytes[flow as usize].is_some() {
+                let owed = &mut shares.borrow_mut().bytes[flow as usize].owed;
+                *owed = owed.saturating_add(bytes);
+            }
+        }
+    }
+
+    /// Has a task woken when it may ask for a turn again; `ticket` is its own.
+    pub(crate) fn wait(&self, pacer: &Pacer, ticket: &mut Ticket, waker: &Waker) {
+        pacer.wait(&self.waiting, ticket, waker);
+    }
+
     /// How many of so many bytes may pass now: all caps together. What is not used is given back.
     pub(crate) fn take_bytes(&self, flow: Flow, most: u64) -> u64 {
         let now_ns = (self.clock)();
         let mut given = most;
         for (place, InWorker { applied, shares }) in self.each.iter().enumerate() {
             let Some(shaper) = &applied.cap.bytes[flow as usize] else { continue };
-            let taken = shares.borrow_mut().bytes[flow as usize].take_up_to(shaper, now_ns, given);
+            let taken = {
+                let Bytes { share, owed } = &mut shares.borrow_mut().bytes[flow as usize];
+                let taken = share.take_up_to(shaper, now_ns, given.saturating_add(*owed));
+                let paid = taken.min(*owed);
+                *owed -= paid;
+                taken - paid
+            };
             self.give_back_to(flow, given - taken, place);
             given = taken;
         }
@@ -208,14 +291,14 @@ impl Caps {
         }
         for InWorker { applied, shares } in &self.each[..before] {
             if let Some(shaper) = &applied.cap.bytes[flow as usize] {
-                shares.borrow_mut().bytes[flow as usize].give_back(shaper, bytes);
+                shares.borrow_mut().bytes[flow as usize].share.give_back(shaper, bytes);
             }
         }
     }
 
     /// Whether bytes are limited.
     pub(crate) fn limit_bytes(&self) -> bool {
-        self.each.iter().any(|one| one.applied.cap.bytes[0].is_some())
+        self.turn_bytes.is_some()
     }
 
     /// Takes from every cap that has such a limit, or from none.
@@ -323,5 +406,46 @@ mod tests {
         let again = caps.take_bytes(Flow::In, 2 * READ_BYTES);
         assert_eq!(again, READ_BYTES - 100);
         assert_eq!(caps.take_bytes(Flow::Out, 1000), 1000, "each way has its own");
+    }
+
+    #[test]
+    fn what_went_beyond_a_turn_is_paid_before_the_next() {
+        thread_local!(static NOW: std::cell::Cell<u64> = const { std::cell::Cell::new(0) });
+        const RATE: u64 = 1_000_000;
+        let mut all = AllCaps::default();
+        let limits = Limits { bits_per_second: Some(8 * RATE), ..Limits::default() };
+        let caps = Caps::new(&all.of(&plan(1, own(limits)), 1)).unwrap();
+        let caps = Caps { clock: || NOW.get(), ..caps };
+        let mut passed = 0;
+        for ms in 0..10_000 {
+            NOW.set(ms * 1_000_000);
+            for flow in [Flow::In, Flow::Out] {
+                let turn = caps.turn(flow);
+                assert!(turn <= TURN_BYTES_MIN, "others want something, too");
+                // In: much more than the turn. Out: less.
+                let moved = if turn == 0 {
+                    0
+                } else if flow == Flow::In {
+                    READ_BYTES
+                } else {
+                    turn / 2
+                };
+                caps.settle(flow, turn, moved);
+                passed += if flow == Flow::In { moved } else { 0 };
+            }
+        }
+        let most = RATE * 10 + RATE / 4 + READ_BYTES;
+        assert!((RATE * 10..=most).contains(&passed), "{passed} of {most}");
+        assert!(caps.has_turn(Flow::Out), "half of each turn was given back");
+        caps.owe(Flow::Out, RATE);
+        assert!(!caps.has_turn(Flow::Out), "a second's worth, and a quarter was there");
+        let waited = (10_000..).find(|ms| {
+            NOW.set(ms * 1_000_000);
+            caps.has_turn(Flow::Out)
+        });
+        assert!((10_700..=11_000).contains(&waited.unwrap()), "{waited:?}");
+        let unlimited = Limits { connections: Some(1), ..Limits::default() };
+        let caps = Caps::new(&all.of(&plan(2, own(unlimited)), 1)).unwrap();
+        assert!(!caps.limit_bytes() && caps.turn(Flow::In) == u64::MAX);
     }
 }

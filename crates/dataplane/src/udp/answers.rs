@@ -10,9 +10,12 @@ use std::{
 use balance::FlowId;
 use rustix::event::epoll;
 
-use super::{Forwarder, OpenPort, PortIndex, TURN_BATCHES, TURN_ENDS, flows::Flows, upstream};
+use super::{
+    Forwarder, OpenPort, PortIndex, TURN_BATCHES, TURN_ENDS, flows::Flows, passing::admit, upstream,
+};
 use crate::{
     clock,
+    limits::Flow as Way,
     sys::{
         datagrams::{Batch, PLACES},
         watched::Watched,
@@ -125,14 +128,16 @@ impl Forwarder {
             let first = outgoing.filled;
             match outgoing.batch.receive(&flow.upstream, first) {
                 Ok(count) => {
-                    let places = first..first + count;
+                    let mut places = first..first + count;
+                    let all_taken = places.end < PLACES;
                     let Some(flow) = flows.table.handle_answer(now, id) else { return };
-                    flow.count_answers(outgoing.batch, places.clone());
+                    flow.note_answers(outgoing.batch, places.clone());
                     flow.look_at_member(outgoing.batch, places.clone(), now);
                     outgoing.port = flow.port;
+                    admit(&flows.service, outgoing.batch, &mut places, Way::Out);
                     outgoing.filled = places.end;
                     places.for_each(|place| outgoing.batch.set_peer(place, client));
-                    if outgoing.filled < PLACES {
+                    if all_taken {
                         return;
                     }
                 }

@@ -50,6 +50,8 @@ pub(super) struct Forwarding {
     pub(super) work: Work,
     /// What is known of its connection, where it is one of QUIC.
     quic: Option<Box<Connection>>,
+    /// Its member has said something.
+    answered: bool,
     /// Where its client came in.
     pub(super) port: PortIndex,
     _open: Open,
@@ -248,7 +250,7 @@ impl Forwarding {
         open: Open,
     ) -> Self {
         let quic = work.target().shared.cids.is_some().then(|| Box::new(Connection::new()));
-        Self { upstream, work, quic, port, _open: open, _count: FlowCount::new(worker) }
+        Self { upstream, work, quic, answered: false, port, _open: open, _count: FlowCount::new(worker) }
     }
 
     /// Takes in what these datagrams of its client say of their connection.
@@ -310,7 +312,10 @@ impl Forwarding {
 
     /// Counts what the member said.
     #[inline]
-    pub(super) fn count_answers(&self, batch: &Batch, places: Range<usize>) {
+    pub(super) fn note_answers(&mut self, batch: &Batch, places: Range<usize>) {
+        if !std::mem::replace(&mut self.answered, true) {
+            self.work.note_reached();
+        }
         let member = &self.work.member().counters;
         member.datagrams_in.add(places.len() as u64);
         member.bytes_in.add(places.map(|place| batch.datagram(place).len() as u64).sum());

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     clock,
     layer4::Open,
+    limits::Flow as Way,
     service::Service,
     source,
     sys::{
@@ -85,9 +86,13 @@ impl Forwarder {
             // Who says much at once has its datagrams side by side.
             let client = batch.peer(from);
             let more = (from + 1..count).take_while(|&place| batch.peer(place) == client).count();
-            let places = from..from + 1 + more;
+            let mut places = from..from + 1 + more;
             from = places.end;
             if let Some(client) = client {
+                admit(&flows.service, batch, &mut places, Way::In);
+                if places.is_empty() {
+                    continue;
+                }
                 let run = Run { places, key: FlowKey::new(client, address), port };
                 self.pass_run(&mut flows, batch, run, now);
             }
@@ -142,8 +147,15 @@ impl Forwarder {
     pub(super) fn begin_here(self: &Rc<Self>, flows: &mut Flows, batch: &mut Batch, mut run: Run, now: u64) {
         let service = flows.service.clone();
         for _ in 0..ATTEMPTS_MAX {
+            if service.target.is_none() {
+                break;
+            }
+            let Some(open) = Open::admit(&service) else {
+                // One of them is counted already.
+                return service.counters.over_limit.add(run.places.len() as u64 - 1);
+            };
             let first = batch.datagram(run.places.start);
-            let Some(forwarding) = self.reach(flows, &service, &run, first, now) else { break };
+            let Some(forwarding) = self.reach(flows, open, &run, first, now) else { break };
             let member = flows.slot_of(forwarding.work.member());
             let (id, displaced) = flows.table.begin(now, run.key, member, forwarding);
             if displaced.is_some() {
@@ -167,12 +179,12 @@ impl Forwarder {
     fn reach(
         &self,
         flows: &mut Flows,
-        service: &Service,
+        open: Open,
         run: &Run,
         datagram: &[u8],
         now: u64,
     ) -> Option<Forwarding> {
-        let target = service.target.as_ref()?;
+        let target = flows.service.target.clone()?;
         let client = run.key.client();
         let cids = target.shared.cids.as_ref();
         let part = cids.and_then(|cids| Some((cids, cids.of_client(datagram)?)));
@@ -182,7 +194,7 @@ impl Forwarder {
         for _ in 0..ATTEMPTS_MAX {
             let resting = flows.tried(now);
             let by_cid = part.as_ref().and_then(|(cids, part)| {
-                cids.place(target, now, part, &resting, |index| flows.keeps(index, now))
+                cids.place(&target, now, part, &resting, |index| flows.keeps(index, now))
             });
             let work = match target.begin(client.ip(), &resting, by_cid) {
                 Ok(work) => work,
@@ -200,18 +212,40 @@ impl Forwarder {
             });
             match upstream {
                 Ok(upstream) => {
-                    let open = Open::admit(service)?;
                     work.member().counters.connections.inc();
                     return Some(Forwarding::new(&self.worker, upstream, work, run.port, open));
                 }
                 Err(error) => {
                     tracing::debug!(member = %address, %error, "cannot reach a member");
-                    work.member().counters.record(Attempt::ConnectFailed);
+                    match upstream::is_ours(&error) {
+                        true => work.member().counters.record(Attempt::ConnectFailed),
+                        false => work.record(Attempt::ConnectFailed),
+                    }
                     let slot = flows.slot_of(work.member());
                     flows.rest(slot, now + REFUSED_REST_MS);
                 }
             }
         }
         None
+    }
+}
+
+/// Leaves only as many datagrams as the bandwidth of the listener allows; the others are dropped. They have come together, so the last
+/// ones go.
+pub(super) fn admit(service: &Service, batch: &Batch, places: &mut Range<usize>, way: Way) {
+    let Some(caps) = service.caps.as_ref().filter(|caps| caps.limit_bytes()) else { return };
+    let length = |place| batch.datagram(place).len() as u64;
+    let given = caps.take_bytes(way, places.clone().map(length).sum());
+    let mut passed = 0;
+    let end = places.clone().find(|&place| {
+        let more = length(place);
+        let fits = passed + more <= given;
+        passed += if fits { more } else { 0 };
+        !fits
+    });
+    caps.give_back(way, given - passed);
+    if let Some(end) = end {
+        service.counters.datagrams_over_limit.add((places.end - end) as u64);
+        places.end = end;
     }
 }

@@ -155,7 +155,7 @@ fn members_of_https_pools_can_be_verified_by_an_authority() {
 }
 
 #[test]
-fn outlier_detection_is_for_members_that_are_connected_to() {
+fn outlier_detection_needs_something_that_counts() {
     let set = |change: fn(&mut OutlierDetection)| {
         let mut detection = OutlierDetection::default();
         change(&mut detection);
@@ -168,7 +168,13 @@ fn outlier_detection_is_for_members_that_are_connected_to() {
         ("none", PoolProtocol::Udp, None, "ok"),
         ("bytes", PoolProtocol::Tcp, set(|_| {}), "ok"),
         ("bytes over TLS", PoolProtocol::Tls, set(|_| {}), "ok"),
-        ("datagrams", PoolProtocol::Udp, set(|_| {}), "outlier_detection"),
+        ("datagrams", PoolProtocol::Udp, set(|_| {}), "ok"),
+        (
+            "only errors of datagrams",
+            PoolProtocol::Udp,
+            set(|d| d.connect_failures = FailureRow::of(0)),
+            "outlier_detection",
+        ),
         ("only errors", PoolProtocol::Http, set(|d| d.connect_failures = FailureRow::of(0)), "ok"),
         (
             "only errors of what has no answers",

@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use telemetry::{Attempt, Outcome, OwnAnswer};
 use wire::h1::MethodKind;
 
-use super::{Ended, Exchange, Logged};
+use super::{Ended, Exchange, Logged, Turns};
 use crate::{
     http::{
         answer::{Own, RouterCode},
         log::{Due, Ending},
     },
+    limits::Flow as Direction,
     stream::Stream,
 };
 
@@ -81,8 +82,8 @@ impl Exchange {
         Some(Due { draft, ending: Ending { status, sent, head_sent } })
     }
 
-    /// Counts bytes; whether any moved since the last time.
-    pub(super) fn count(&mut self) -> bool {
+    /// Counts bytes, against the turns that were taken for them, too; whether any moved since the last time.
+    pub(super) fn count(&mut self, turns: Option<&Turns>) -> bool {
         let (from_client, to_member) = std::mem::take(&mut self.up.uncounted);
         let (from_member, to_client) = std::mem::take(&mut self.down.uncounted);
         let (listener, member) = (&self.service.counters, &self.work.member().counters);
@@ -90,6 +91,12 @@ impl Exchange {
         listener.bytes_out.add(to_client);
         member.bytes_in.add(from_member);
         member.bytes_out.add(to_member);
+        if let Some(Turns { up, down, service }) = turns
+            && let Some(caps) = &service.caps
+        {
+            caps.settle(Direction::In, *up, from_client);
+            caps.settle(Direction::Out, *down, to_client);
+        }
         self.logged.sent += to_client;
         from_client | to_member | from_member | to_client != 0
     }

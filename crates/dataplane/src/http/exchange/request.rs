@@ -28,6 +28,7 @@ use crate::{
         policy::{self, By, Way},
         sticky::{Stuck, look, unmark},
     },
+    limits::Flow as Direction,
     service::Service,
     target::{Target, Tried},
 };
@@ -48,6 +49,9 @@ impl Exchange {
         let keep_alive = head.keep_alive() && kept && !last;
         let version = head.version();
         service.counters.bytes_in.add(head.len() as u64);
+        if let Some(caps) = &service.caps {
+            caps.owe(Direction::In, head.len() as u64);
+        }
         let mut log = service.plan.access_log.is_some().then(|| worker.http.drafts.begin(&head));
         let bodiless = matches!(head.framing(), Framing::None | Framing::Length(0));
         let own = |(reply, router_code): (Reply, Option<RouterCode>),
@@ -178,6 +182,7 @@ impl Exchange {
             status: 0,
             reusable: false,
             tunnel: None,
+            ticket: 0,
         };
         connection.seat.expire_after(exchange.patience());
         Ok(Box::new(exchange))

@@ -40,6 +40,10 @@ impl Exchange {
         let door = self.door.clone();
         let worker = &*door.worker;
         let http = &worker.http;
+        if self.down.turn == 0 {
+            self.down.held = true;
+            return Poll::Pending;
+        }
         loop {
             let mut scratch = worker.buffers.scratch.borrow_mut();
             let bytes = match ready!(self.stream.poll_read(cx, &mut scratch[..WINDOW_BYTES])) {
