@@ -151,7 +151,8 @@ def _flood(streams, *, heed):
         numbers = range(1, 2 * streams, 2)
         wire.send(*[post(stream, "/stuck") for stream in numbers])
         sent = 0
-        while sent < 64 << 20 and not wire.closed and not wire.resets:
+        # More than the sockets on the way to the members can hold, which may be some MiB each.
+        while sent < 1 << 30 and not wire.closed and not wire.resets:
             before = sent
             for stream in numbers:
                 room = first + wire.windows.get(stream, 0) - wire.sent.get(stream, 0)
