@@ -112,7 +112,7 @@ def test_the_applications_cookie_keeps_a_client_and_stays_its_own(member, stage)
 def test_clients_stay_by_their_address(member, stage):
     servers = [member(name, kind=HttpMember) for name in "abc"]
     front = stage.front(servers, protocol="TCP", pool=BY_SOURCE)
-    homes = {source: {front.get(source=source).member for _ in range(4)} for source in (f"127.0.9.{n}" for n in range(1, 13))}
+    homes = {source: {front.get(source=source).member for _ in range(4)} for source in (f"127.0.9.{n}" for n in range(1, 49))}
     assert all(len(home) == 1 for home in homes.values()), homes
     assert len({next(iter(home)) for home in homes.values()}) == 3, homes
 
