@@ -7,7 +7,7 @@ use std::{
     net::SocketAddr,
     os::fd::OwnedFd,
     rc::Rc,
-    task::{Poll, Waker},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -20,7 +20,7 @@ use rustix::{
 use tokio::{net::TcpStream, task::JoinHandle};
 
 use crate::{
-    http, http2, introduced,
+    http, introduced,
     layer4::{self, Open},
     service::Slot,
     sys::watched::Watched,
@@ -55,6 +55,12 @@ impl Door {
     #[inline]
     pub(crate) fn is_leaving(&self) -> bool {
         self.worker.is_draining() || self.slot.is_retired()
+    }
+
+    /// See [`Rounds::poll_turn`](crate::rounds::Rounds::poll_turn).
+    #[inline]
+    pub(crate) fn poll_turn(&self, waits: &mut bool, cx: &Context<'_>) -> Poll<()> {
+        self.worker.rounds.poll_turn(self.slot.share(), waits, cx)
     }
 }
 
@@ -128,6 +134,7 @@ fn has_another(socket: &OwnedFd) -> bool {
 }
 
 async fn accept(door: Rc<Door>, socket: Rc<Watched>, held: Held) {
+    let mut waits = false;
     loop {
         if !door.worker.may_accept() {
             rest(&door.worker).await;
@@ -139,6 +146,8 @@ async fn accept(door: Rc<Door>, socket: Rc<Watched>, held: Held) {
                 held.set(Some(cx.waker().clone()));
                 return Poll::Pending;
             }
+            ready!(socket.poll_takeable(cx))?;
+            ready!(door.poll_turn(&mut waits, cx));
             socket.poll_take(cx, take)
         });
         match next.await {
@@ -183,15 +192,15 @@ fn begin(door: &Rc<Door>, stream: TcpStream, peer: SocketAddr) {
     let service = door.slot.service();
     match &service.plan.proxy_accept {
         Some(accept) if accept.trusts(peer.ip()) => {
-            drop(tokio::task::spawn_local(begin_introduced(door.clone(), stream, peer)));
+            let seat = Seat::take(&door.worker.table, door.slot.group());
+            drop(tokio::task::spawn_local(begin_introduced(door.clone(), stream, peer, seat)));
         }
         _ => admit(door, stream, peer),
     }
 }
 
 /// Begins a connection whose header says whom it is made for.
-async fn begin_introduced(door: Rc<Door>, stream: TcpStream, sender: SocketAddr) {
-    let seat = Seat::take(&door.worker.table, door.slot.group());
+async fn begin_introduced(door: Rc<Door>, stream: TcpStream, sender: SocketAddr, seat: Seat) {
     match introduced::client_of(&stream, sender, &seat).await {
         Ok(client) => admit(&door, stream, client),
         Err(error) => {
@@ -221,8 +230,7 @@ fn admit(door: &Rc<Door>, stream: TcpStream, peer: SocketAddr) {
         }
         // Over TLS this is agreed on; in clear it is only for plans made by hand.
         ServicePlan::Http(http) if http.http2 => {
-            let seat = Seat::take(&door.worker.table, door.slot.group());
-            drop(tokio::task::spawn_local(http2::serve(door.clone(), stream.into(), peer, seat, open)));
+            drop(tokio::task::spawn_local(http::serve_http2(door.clone(), stream, peer, open)));
         }
         ServicePlan::Http(_) => {
             drop(tokio::task::spawn_local(http::serve(door.clone(), stream.into(), peer, open)))

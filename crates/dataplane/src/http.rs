@@ -47,7 +47,7 @@ pub(crate) use {
     sticky::Sticky,
 };
 
-use crate::{acceptor::Door, layer4::Open, stream::Stream};
+use crate::{acceptor::Door, http2, layer4::Open, stream::Stream, table::Seat};
 
 /// What a worker's HTTP needs once, and never while it waits.
 pub(crate) struct HttpScratch {
@@ -123,7 +123,22 @@ pub(crate) fn serve_secured(
     peer: SocketAddr,
     open: Open,
 ) -> impl Future<Output = ()> {
-    connection::Life::Rare(Box::pin(secured::begin(door, client, peer, open)))
+    let seat = Seat::take(&door.worker.table, door.slot.group());
+    connection::Life::rare(door.clone(), secured::begin(door, client, peer, seat, open))
+}
+
+/// As [`serve`], for a client that speaks HTTP/2 in clear.
+pub(crate) fn serve_http2(
+    door: Rc<Door>,
+    client: TcpStream,
+    peer: SocketAddr,
+    open: Open,
+) -> impl Future<Output = ()> {
+    let seat = Seat::take(&door.worker.table, door.slot.group());
+    connection::Life::rare(door.clone(), async move {
+        http2::serve(door, client.into(), peer, seat, open).await;
+        None
+    })
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use crate::{
     io,
     limits::Counted,
     relay::{Counts, Ended, Passed, Relay, Way},
+    rounds::CONNECT_UNITS,
     service::Service,
     stream::Stream,
     table::Seat,
@@ -46,8 +47,17 @@ pub(crate) fn serve(
 }
 
 /// As [`serve`], for a connection whose TLS ends here.
-pub(crate) async fn serve_secured(door: Rc<Door>, tcp: TcpStream, peer: SocketAddr, open: Open) {
+pub(crate) fn serve_secured(
+    door: Rc<Door>,
+    tcp: TcpStream,
+    peer: SocketAddr,
+    open: Open,
+) -> impl Future<Output = ()> {
     let seat = Seat::take(&door.worker.table, door.slot.group());
+    begin_secured(door, tcp, peer, seat, open)
+}
+
+async fn begin_secured(door: Rc<Door>, tcp: TcpStream, peer: SocketAddr, seat: Seat, open: Open) {
     let service = door.slot.service();
     seat.occupy().await;
     seat.expire_after(HANDSHAKE_TIME.min(service.plan.idle_timeout));
@@ -56,7 +66,15 @@ pub(crate) async fn serve_secured(door: Rc<Door>, tcp: TcpStream, peer: SocketAd
         service.counters.tls().failed(TlsFailure::Other);
         return io::reset_on_close(&tcp);
     };
-    let (client, info) = match tls::accept(&door.worker, &service, terms, tcp, &seat, false).await {
+    let mut accepting = Box::pin(tls::accept(&door, &service, terms, tcp, &seat, false));
+    let mut waits = false;
+    let accepted = poll_fn(|cx| {
+        ready!(door.poll_turn(&mut waits, cx));
+        accepting.as_mut().poll(cx)
+    });
+    let accepted = accepted.await;
+    drop(accepting);
+    let (client, info) = match accepted {
         Ok(Accepted::Tls(stream, info)) => (Stream::Tls(stream), info),
         Ok(Accepted::Openssl(stream, info)) => (Stream::Openssl(stream), info),
         Ok(Accepted::Plain(tcp)) => return io::reset_on_close(&tcp),
@@ -85,6 +103,8 @@ struct Link {
     header: Box<[u8]>,
     /// The connection to the member was seen to stand.
     reached: bool,
+    /// Whether it waits for a round of its worker.
+    waits: bool,
     _open: Open,
 }
 
@@ -119,6 +139,7 @@ impl Link {
             down: Way::default(),
             connecting: true,
             passed: Passed::default(),
+            moved: 0,
             ticket: 0,
         };
         Some(Self {
@@ -132,6 +153,7 @@ impl Link {
             seated: false,
             header,
             reached: false,
+            waits: false,
             _open: open,
         })
     }
@@ -141,6 +163,7 @@ impl Link {
             self.seat.occupy_with(cx.waker());
             self.seated = true;
         }
+        ready!(self.door.poll_turn(&mut self.waits, cx));
         loop {
             let (listener, member) = (&self.service.counters, &self.work.member().counters);
             // A limit that is changed holds for connections that are there, too.
@@ -156,6 +179,7 @@ impl Link {
             let idle = self.service.plan.idle_timeout;
             let stopped = self.door.slot.is_over() || self.work.is_over();
             let polled = self.relay.poll(cx, &self.seat, idle, stopped, &counts);
+            self.door.slot.share().charge_moved(self.relay.take_moved());
             if !self.reached && !self.relay.connecting {
                 self.reached = true;
                 self.work.note_reached();
@@ -268,6 +292,7 @@ fn begin(
         match work.member().connect(&door.worker, target.shared.plan.protocol, client, address, header) {
             Ok(stream) => {
                 work.member().counters.connections.inc();
+                door.slot.share().charge(CONNECT_UNITS);
                 return Some((work, stream));
             }
             Err(error) => {

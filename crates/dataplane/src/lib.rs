@@ -32,6 +32,7 @@ mod ocsp;
 mod pipe;
 mod probe;
 mod relay;
+mod rounds;
 mod service;
 mod source;
 mod stream;

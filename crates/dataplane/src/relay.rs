@@ -40,7 +40,7 @@ const BULK_BYTES_MIN: usize = 16 * 1024;
 const BULK_CREDIT: u8 = 4;
 
 /// What one direction may move before other connections get their turn.
-const TURN_BYTES: u64 = 2 * 1024 * 1024;
+const TURN_BYTES: u64 = 512 * 1024;
 
 /// A client and a member joined together.
 pub(crate) struct Relay {
@@ -52,6 +52,8 @@ pub(crate) struct Relay {
     /// The connection to the member was begun, and nothing shows yet that it stands.
     pub(crate) connecting: bool,
     pub(crate) passed: Passed,
+    /// Bytes that went through it since this was asked last.
+    pub(crate) moved: u64,
     /// Its place among those who wait for bandwidth.
     pub(crate) ticket: Ticket,
 }
@@ -149,6 +151,7 @@ impl Relay {
         counts.to_member.add(moved.up);
         counts.from_member.add(moved.down);
         counts.to_client.add(moved.down);
+        self.moved += moved.up + moved.down;
         self.passed.up += moved.up;
         self.passed.down += moved.down;
         let broken = match (up, down) {
@@ -171,6 +174,11 @@ impl Relay {
             return Poll::Ready(Ended::Idle);
         }
         Poll::Pending
+    }
+
+    /// Bytes that went through it since this was asked last.
+    pub(crate) fn take_moved(&mut self) -> u64 {
+        std::mem::take(&mut self.moved)
     }
 
     /// Makes the close of both sides a reset.

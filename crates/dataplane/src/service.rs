@@ -14,6 +14,7 @@ use crate::{
     drain::{Drains, Leaving, Whose},
     http::{self, Inserted, PolicyWork},
     limits::{Bounds, Caps},
+    rounds::Share,
     target::Target,
     tls::Terms,
 };
@@ -90,11 +91,12 @@ pub(crate) struct Slot {
     service: RefCell<Rc<Service>>,
     leaving: Rc<Leaving>,
     group: u32,
+    share: Rc<Share>,
 }
 
 impl Slot {
     pub(crate) fn new(service: Rc<Service>, group: u32) -> Rc<Self> {
-        Rc::new(Self { service: RefCell::new(service), leaving: Rc::default(), group })
+        Rc::new(Self { service: RefCell::new(service), leaving: Rc::default(), group, share: Rc::default() })
     }
 
     /// The present service.
@@ -132,6 +134,12 @@ impl Slot {
     #[inline]
     pub(crate) fn is_over(&self) -> bool {
         self.leaving.is_over()
+    }
+
+    /// What this listener gets of the worker's rounds.
+    #[inline]
+    pub(crate) fn share(&self) -> &Rc<Share> {
+        &self.share
     }
 
     /// Names the connections of this listener in the worker's table.

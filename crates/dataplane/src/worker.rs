@@ -35,6 +35,7 @@ use crate::{
     http3,
     limits::{Limits, Pacer},
     pipe::Pipes,
+    rounds::Rounds,
     sys::datagrams::Batch,
     table::{TICK, Table},
     target::Target,
@@ -48,6 +49,8 @@ pub(crate) struct Worker {
     pub(crate) limits: Arc<Limits>,
     pub(crate) registry: Registry,
     pub(crate) table: Rc<Table>,
+    /// Whose turn it is.
+    pub(crate) rounds: Rounds,
     /// Wakes those who wait for bandwidth.
     pub(crate) pacer: Rc<Pacer>,
     pub(crate) buffers: Buffers,
@@ -114,9 +117,9 @@ pub(crate) fn start(
     Ok(orders)
 }
 
-/// Tasks run between two looks for events. High, because a worker with many ready connections loses nothing by finishing a
-/// round before it asks the system again.
-const EVENT_INTERVAL: u32 = 256;
+/// Tasks run between two looks for events. A worker with many ready connections saves calls to the system by asking seldom; but what it
+/// does not know of waits, and no round ([`Rounds`]) helps it.
+const EVENT_INTERVAL: u32 = 32;
 
 /// How long a connection on which nothing is under way may bring a request while its worker drains: it may be on its way.
 pub(crate) const DRAIN_GRACE: Duration = Duration::from_secs(1);
@@ -140,6 +143,7 @@ impl Worker {
             limits,
             registry,
             drains: Drains::new(table.clone()),
+            rounds: Rounds::new(table.clone()),
             table,
             pacer: Rc::new(Pacer::new(index)?),
             buffers: Buffers::new(),
@@ -165,6 +169,8 @@ impl Worker {
     async fn run(self: Rc<Self>, mut inbox: mpsc::UnboundedReceiver<Order>) {
         let pacer = self.pacer.clone();
         tokio::task::spawn_local(async move { pacer.run().await });
+        let worker = self.clone();
+        tokio::task::spawn_local(async move { worker.rounds.run().await });
         let worker = self.clone();
         tokio::task::spawn_local(async move {
             let idle_ticks = (worker.config.upstream_idle_timeout.as_millis() / TICK.as_millis()) as u32;
@@ -249,6 +255,7 @@ impl Worker {
 
     async fn drain(&self, farewell: Farewell) {
         self.draining.set(Some(self.table.look()));
+        self.rounds.end();
         self.close_listeners(farewell);
         for target in self.targets.borrow().values() {
             target.close_idle();

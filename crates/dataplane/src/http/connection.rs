@@ -52,6 +52,8 @@ pub(super) struct Connection {
     ticket: Ticket,
     /// Whether its deadline is already that of a draining worker.
     leaving: bool,
+    /// Whether it waits for a round of its worker.
+    waits: bool,
     exchange: Option<Box<Exchange>>,
     _open: Option<Open>,
 }
@@ -71,9 +73,24 @@ pub(super) enum Life {
     /// It is served.
     Ordinary(Connection),
     /// Something rare is done with it.
-    Rare(Pin<Box<dyn Future<Output = Option<Connection>>>>),
+    Rare(Rare),
     /// It has ended.
     Over,
+}
+
+/// Something rare that is done with a connection; it comes back from there if it goes on.
+pub(super) struct Rare {
+    door: Rc<Door>,
+    /// Whether it waits for a round of its worker.
+    waits: bool,
+    work: Pin<Box<dyn Future<Output = Option<Connection>>>>,
+}
+
+impl Life {
+    /// A connection that begins with something rare.
+    pub(super) fn rare(door: Rc<Door>, work: impl Future<Output = Option<Connection>> + 'static) -> Self {
+        Self::Rare(Rare { door, waits: false, work: Box::pin(work) })
+    }
 }
 
 impl Future for Life {
@@ -83,9 +100,13 @@ impl Future for Life {
         loop {
             let turn = match &mut *self {
                 Self::Over => return Poll::Ready(()),
-                Self::Ordinary(connection) => ready!(connection.poll(cx)),
-                Self::Rare(rare) => {
-                    match ready!(rare.as_mut().poll(cx)) {
+                Self::Ordinary(connection) => {
+                    ready!(connection.door.poll_turn(&mut connection.waits, cx));
+                    ready!(connection.poll(cx))
+                }
+                Self::Rare(Rare { door, waits, work }) => {
+                    ready!(door.poll_turn(waits, cx));
+                    match ready!(work.as_mut().poll(cx)) {
                         Some(mut connection) => {
                             if connection.seated {
                                 connection.expect_next();
@@ -98,11 +119,12 @@ impl Future for Life {
                 }
             };
             let Self::Ordinary(connection) = std::mem::replace(&mut *self, Self::Over) else { continue };
+            let door = connection.door.clone();
             *self = match turn {
                 Turn::Over => continue,
-                Turn::Answer(own) => Self::Rare(Box::pin(answer::send(connection, own))),
-                Turn::Linger => Self::Rare(Box::pin(answer::linger(connection))),
-                Turn::Tunnel(exchange, agreed) => Self::Rare(Box::pin(connection.tunnel(exchange, agreed))),
+                Turn::Answer(own) => Self::rare(door, answer::send(connection, own)),
+                Turn::Linger => Self::rare(door, answer::linger(connection)),
+                Turn::Tunnel(exchange, agreed) => Self::rare(door, connection.tunnel(exchange, agreed)),
             };
         }
     }
@@ -161,6 +183,7 @@ impl Connection {
             held: None,
             ticket: 0,
             leaving: false,
+            waits: false,
             exchange: None,
             _open: open,
         }
@@ -373,8 +396,17 @@ impl Connection {
         let (up, down) = (Way::holding(input), Way::holding(early));
         let worker = door.worker.clone();
         let passed = Passed::default();
-        let mut relay =
-            Relay { worker, client, member: stream, up, down, connecting: false, passed, ticket: 0 };
+        let mut relay = Relay {
+            worker,
+            client,
+            member: stream,
+            up,
+            down,
+            connecting: false,
+            passed,
+            moved: 0,
+            ticket: 0,
+        };
         let ended = poll_fn(|cx| {
             let limiting = door.slot.limiting_bytes();
             let counts = Counts {
@@ -385,7 +417,9 @@ impl Connection {
                 waits: &service.counters.bandwidth_waits,
                 caps: limiting.as_ref().and_then(|service| service.caps.as_ref()),
             };
-            relay.poll(cx, &seat, idle, work.is_over(), &counts)
+            let polled = relay.poll(cx, &seat, idle, work.is_over(), &counts);
+            door.slot.share().charge_moved(relay.take_moved());
+            polled
         });
         if ended.await != relay::Ended::Complete {
             relay.reset();

@@ -29,9 +29,9 @@ pub(super) async fn begin(
     door: Rc<Door>,
     tcp: TcpStream,
     peer: SocketAddr,
+    seat: Seat,
     open: Open,
 ) -> Option<Connection> {
-    let seat = Seat::take(&door.worker.table, door.slot.group());
     let service = door.slot.service();
     seat.occupy().await;
     seat.expire_after(request_timeout(&service));
@@ -41,7 +41,7 @@ pub(super) async fn begin(
         socket::reset_on_close(&tcp);
         return None;
     };
-    match tls::accept(&door.worker, &service, terms, tcp, &seat, wants_hello(&service)).await {
+    match tls::accept(&door, &service, terms, tcp, &seat, wants_hello(&service)).await {
         Ok(Accepted::Tls(mut stream, info)) => {
             let alpn = info.alpn;
             stream.client = Some(client_tls(*info));

@@ -35,6 +35,9 @@ use crate::{
 /// Streams that a client may have open at once.
 const STREAMS_MAX: u32 = 128;
 
+/// Streams that are begun before others get their turn.
+const BEGUN_MAX: usize = 16;
+
 /// The longest list of fields, as HTTP/2 counts it (behaviour/errors.md: heads of 64 KiB).
 const HEADERS_BYTES_MAX: u32 = 64 << 10;
 
@@ -169,7 +172,7 @@ impl Life {
 
     /// Moves the h2 crate on, and begins the streams that came; whether the connection is over.
     fn poll_streams(&mut self, cx: &mut Context<'_>) -> bool {
-        loop {
+        for _ in 0..BEGUN_MAX {
             match self.connection.poll_accept(cx) {
                 Poll::Pending => return false,
                 Poll::Ready(None) => return true,
@@ -180,6 +183,8 @@ impl Life {
                 }
             }
         }
+        cx.waker().wake_by_ref();
+        false
     }
 
     /// Misdeeds, drain, deadlines. False: the connection is to be dropped.

@@ -27,6 +27,8 @@ pub(super) struct Socket {
     watch: Option<RefCell<Watch>>,
     /// Bytes went out since this was asked last.
     moved: Cell<bool>,
+    /// Bytes that were read in this turn.
+    read: Cell<usize>,
     /// Bytes that were read for nobody.
     dropped: Cell<usize>,
 }
@@ -53,6 +55,9 @@ pub(super) enum Misdeed {
 /// So many bytes are gathered before they go out.
 const GATHERED_BYTES_MAX: usize = 64 * 1024;
 
+/// So many bytes are read before others get their turn.
+const TURN_BYTES: usize = 128 * 1024;
+
 /// What is read of a connection that has ended, so that the client sees its end.
 const DROPPED_BYTES_MAX: usize = 1 << 20;
 
@@ -69,6 +74,7 @@ impl Socket {
             pending: RefCell::default(),
             watch,
             moved: Cell::new(false),
+            read: Cell::new(0),
             dropped: Cell::new(0),
         })
     }
@@ -80,6 +86,11 @@ impl Socket {
 
     /// Sends what was gathered. To be called after every turn of the h2 crate.
     pub(super) fn poll_send(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.read.set(0);
+        self.poll_write_out(cx)
+    }
+
+    fn poll_write_out(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut stream = self.stream.borrow_mut();
         let mut pending = self.pending.borrow_mut();
         while !pending.is_empty() {
@@ -150,7 +161,7 @@ impl Socket {
             total
         } else {
             if gathered > 0 {
-                ready!(self.poll_send(cx))?;
+                ready!(self.poll_write_out(cx))?;
             }
             let mut stream = self.stream.borrow_mut();
             loop {
@@ -193,10 +204,15 @@ impl AsyncRead for Transport {
                     return Poll::Pending;
                 }
             }
+            if socket.read.get() >= TURN_BYTES {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             let mut scratch = socket.worker.buffers.scratch.borrow_mut();
             let length = buffer.remaining().min(scratch.len());
             let read = socket.stream.borrow_mut().poll_read(cx, &mut scratch[..length]);
             let bytes = ready!(read)?;
+            socket.read.set(socket.read.get() + bytes);
             match &socket.watch {
                 Some(watch) if bytes > 0 => {
                     let before = buffer.filled().len();

@@ -28,6 +28,11 @@ impl Watched {
         self.0.get_ref()
     }
 
+    /// Ready when there may be something to take.
+    pub(crate) fn poll_takeable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_read_ready(cx).map_ok(|_| ())
+    }
+
     /// Takes something from the descriptor when there may be something. `take` also says whether there may be more: when not,
     /// nobody asks before the reactor has news.
     pub(crate) fn poll_take<T>(

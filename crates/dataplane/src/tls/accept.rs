@@ -14,7 +14,9 @@ use wire::client_hello::{ClientHello, HelloParse, NotTls};
 use super::{
     OpensslStream, Terms, TlsInfo, TlsStream, failure::failure, handshake::Handshake, openssl::Fallback,
 };
-use crate::{io as socket, service::Service, table::Seat, worker::Worker};
+use crate::{
+    acceptor::Door, io as socket, rounds::HANDSHAKE_UNITS, service::Service, table::Seat, worker::Worker,
+};
 
 /// What a connection to a port of TLS turned out to be.
 pub(crate) enum Accepted {
@@ -33,14 +35,14 @@ pub(crate) enum Accepted {
 /// When the client and the terms do not fit, the client breaks the protocol, goes away, or takes too long. It was told what TLS
 /// has words for.
 pub(crate) async fn accept(
-    worker: &Rc<Worker>,
+    door: &Door,
     service: &Service,
     terms: &Terms,
     tcp: TcpStream,
     seat: &Seat,
     keep_hello: bool,
 ) -> io::Result<Accepted> {
-    let accepted = make(worker, terms, tcp, seat, keep_hello).await;
+    let accepted = make(door, terms, tcp, seat, keep_hello).await;
     match &accepted {
         Ok(Accepted::Tls(_, info) | Accepted::Openssl(_, info)) => {
             if let Some(version) = info.version {
@@ -59,12 +61,13 @@ pub(crate) async fn accept(
 }
 
 async fn make(
-    worker: &Rc<Worker>,
+    door: &Door,
     terms: &Terms,
     mut tcp: TcpStream,
     seat: &Seat,
     keep_hello: bool,
 ) -> io::Result<Accepted> {
+    let worker = &door.worker;
     let mut hello = Vec::new();
     loop {
         let bytes = poll_fn(|cx| {
@@ -90,6 +93,7 @@ async fn make(
             Ok(HelloParse::Partial { .. }) => {}
             Ok(HelloParse::NotTls(NotTls::Http)) => return Ok(Accepted::Plain(tcp)),
             Ok(HelloParse::Complete(said)) => {
+                door.slot.share().charge(HANDSHAKE_UNITS);
                 if let Some(fallback) = &terms.fallback
                     && fallback.serves(&said, terms.modern.as_ref().map(|modern| &modern.offer))
                 {

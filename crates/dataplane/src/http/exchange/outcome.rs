@@ -98,7 +98,9 @@ impl Exchange {
             caps.settle(Direction::Out, *down, to_client);
         }
         self.logged.sent += to_client;
-        from_client | to_member | from_member | to_client != 0
+        let moved = from_client | to_member | from_member | to_client;
+        self.door.slot.share().charge_moved(moved);
+        moved != 0
     }
 }
 

@@ -29,6 +29,7 @@ use crate::{
         sticky::{Stuck, look, unmark},
     },
     limits::Flow as Direction,
+    rounds::CONNECT_UNITS,
     service::Service,
     target::{Target, Tried},
 };
@@ -146,6 +147,9 @@ impl Exchange {
         let replay = if repeatable { worker.buffers.keep(&out) } else { Vec::new() };
         drop(out);
         let Opened { work, stream, state, .. } = opened;
+        if !state.kept {
+            door.slot.share().charge(CONNECT_UNITS);
+        }
         if let Some(head) = head_alone
             && let Some((copy, _)) = copy.take()
         {
