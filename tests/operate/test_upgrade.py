@@ -87,7 +87,11 @@ def test_what_is_made_in_one_process_is_there_in_the_next(start, member):
         process.upgrade()
         assert stage.api.show(f"ipgroups/{made['id']}", "ipgroup")["name"] == f"g{number}"
     assert process.credentials == before
-    assert [line for line in process.lines if line.startswith("fulcrum: ready")] == [f"fulcrum: ready {process.endpoint}"] * 4
+
+    def said():
+        return [line for line in process.lines if line.startswith("fulcrum: ready")]
+    eventually(lambda: len(said()) == 4, what="each says that it is ready")
+    assert said() == [f"fulcrum: ready {process.endpoint}"] * 4
     done = run("up", "--data", process.data, "--listen", "127.0.0.1:0", seconds=20)
     assert done.returncode != 0 and "another process" in done.stderr, "the data directory is locked as before"
 
