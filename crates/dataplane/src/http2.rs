@@ -5,7 +5,8 @@
 //! apart again into HEADERS, DATA and trailers. What cannot be said cleanly is refused. Since every request has a stream for
 //! itself, which ends behind it, no byte of one can be taken for another's.
 //!
-//! - Back-pressure goes from end to end by the windows of HTTP/2: see [`incoming`] and [`outgoing`].
+//! - Back-pressure goes from end to end by the windows of HTTP/2: see [`incoming`] and [`outgoing`]. As a peer may open its windows as wide as
+//!   it likes, what a connection holds has a bound of ours, too: [`in_hand`].
 //! - Frames are the h2 crate's. What a client may not say is found before, by `wire::h2`; floods that nobody else minds are
 //!   [`guard`]'s; [`transport`] shows both what goes by.
 //! - WebSocket (RFC 8441) becomes an upgrade with a key of ours.
@@ -16,9 +17,11 @@
 mod client;
 pub(crate) mod guard;
 pub(crate) mod head;
+pub(crate) mod in_hand;
 pub(crate) mod incoming;
 pub(crate) mod outgoing;
 pub(crate) mod request;
+mod sending;
 mod server;
 mod stream;
 mod transport;

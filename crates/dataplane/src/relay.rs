@@ -371,7 +371,8 @@ impl Way {
     fn poll_copy(&mut self, cx: &mut Context<'_>, ends: &mut Ends<'_>, left: u64) -> Poll<Result<(), Side>> {
         let Ends { worker, from, to, connecting, moved, .. } = ends;
         let mut scratch = worker.buffers.scratch.borrow_mut();
-        let window = &mut scratch[..left.clamp(WINDOW_BYTES_MIN, WINDOW_BYTES as u64) as usize];
+        let window_bytes = left.clamp(WINDOW_BYTES_MIN, WINDOW_BYTES as u64) as usize;
+        let window = &mut scratch[..window_bytes.min(from.read_max()).min(to.ahead_max())];
         let read = match std::mem::replace(&mut self.asked, true) || !*connecting {
             true => from.poll_read(cx, window),
             false => from.poll_first_read(cx, window),

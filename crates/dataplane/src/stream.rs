@@ -135,6 +135,26 @@ impl Stream {
         }
     }
 
+    /// How much is to be read from it at a time, as what its connection may bring is shared by its streams.
+    #[inline]
+    pub(crate) fn read_max(&self) -> usize {
+        match self {
+            Self::Plain(_) | Self::Tls(_) | Self::Openssl(_) => usize::MAX,
+            Self::H2(stream) => stream.read_max(),
+            Self::H3(stream) => stream.read_max(),
+        }
+    }
+
+    /// How much is to be read for it at a time, as what its connection holds is shared by its streams. Never nothing.
+    #[inline]
+    pub(crate) fn ahead_max(&self) -> usize {
+        match self {
+            Self::Plain(_) | Self::Tls(_) | Self::Openssl(_) => usize::MAX,
+            Self::H2(stream) => stream.ahead_max(),
+            Self::H3(stream) => stream.ahead_max(),
+        }
+    }
+
     /// Whether nothing has come on a stream that is expected to be silent: no byte, no end, no error.
     #[inline]
     pub(crate) fn is_quiet(&mut self) -> bool {

@@ -363,7 +363,8 @@ impl Flow {
         left: u64,
     ) -> Poll<Result<(), Fault>> {
         let mut scratch = worker.buffers.scratch.borrow_mut();
-        let window = &mut scratch[..left.clamp(WINDOW_BYTES_MIN, WINDOW_BYTES as u64) as usize];
+        let window_bytes = left.clamp(WINDOW_BYTES_MIN, WINDOW_BYTES as u64) as usize;
+        let window = &mut scratch[..window_bytes.min(from.read_max()).min(to.ahead_max())];
         let bytes = match from.poll_read(cx, window) {
             Poll::Ready(Ok(0)) => {
                 self.end_of_source(worker)?;

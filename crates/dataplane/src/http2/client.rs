@@ -21,6 +21,7 @@ use http::Request;
 
 use super::{
     broken,
+    in_hand::InHand,
     stream::H2Stream,
     transport::{Socket, Transport},
 };
@@ -104,6 +105,8 @@ impl Links {
 pub(super) struct Link {
     worker: Rc<Worker>,
     state: RefCell<State>,
+    /// What is held for the member.
+    pub(super) in_hand: Rc<InHand>,
     streams: Cell<usize>,
     streams_max: Rc<Cell<usize>>,
     /// When a stream began or ended last, in ticks.
@@ -135,6 +138,7 @@ impl Link {
         let link = Rc::new(Self {
             worker: worker.clone(),
             state: RefCell::new(State::Connecting(Vec::new())),
+            in_hand: InHand::new(),
             streams: Cell::new(0),
             streams_max,
             used: Cell::new(worker.table.now()),
@@ -259,6 +263,7 @@ async fn drive(link: Rc<Link>, mut stream: Stream) {
     }
     link.set_state(State::Ready(requests));
     poll_fn(|cx| poll_link(&link, &socket, &mut connection, cx)).await;
+    link.in_hand.end();
     link.close();
 }
 
@@ -280,6 +285,7 @@ fn poll_link(
     // A member that allows none for a while makes calls wait, not connections multiply.
     link.streams_max.set(connection.max_concurrent_send_streams().max(1));
     let sent = socket.poll_send(cx);
+    link.in_hand.call();
     match over || matches!(sent, Poll::Ready(Err(_))) {
         true => Poll::Ready(()),
         false => Poll::Pending,

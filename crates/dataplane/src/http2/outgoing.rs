@@ -5,15 +5,14 @@
 
 use std::{
     io::{self, IoSlice},
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::{Bytes, BytesMut};
-use h2::SendStream;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use wire::h1::Body;
 
-use super::{broken, head::invalid};
+use super::head::invalid;
 use crate::buffer::Buffers;
 
 /// Where a body goes.
@@ -22,40 +21,13 @@ pub(crate) trait Sink {
     fn room(&mut self, wanted: usize) -> usize;
 
     /// Sends data for which there is room; `end`: nothing follows.
-    fn send_data(&mut self, data: Bytes, end: bool) -> io::Result<()>;
+    fn send_data(&mut self, data: BytesMut, end: bool) -> io::Result<()>;
 
     /// Sends trailers, which end the stream.
     fn send_trailers(&mut self, trailers: HeaderMap) -> io::Result<()>;
 
     /// Ready when there is room, or sending would tell a failure.
     fn poll_room(&mut self, cx: &mut Context<'_>, wanted: usize) -> Poll<io::Result<()>>;
-}
-
-impl Sink for SendStream<Bytes> {
-    fn room(&mut self, wanted: usize) -> usize {
-        self.reserve_capacity(wanted);
-        self.capacity()
-    }
-
-    fn send_data(&mut self, data: Bytes, end: bool) -> io::Result<()> {
-        self.send_data(data, end).map_err(broken)
-    }
-
-    fn send_trailers(&mut self, trailers: HeaderMap) -> io::Result<()> {
-        self.send_trailers(trailers).map_err(broken)
-    }
-
-    fn poll_room(&mut self, cx: &mut Context<'_>, wanted: usize) -> Poll<io::Result<()>> {
-        self.reserve_capacity(wanted.max(1));
-        while self.capacity() == 0 {
-            match ready!(self.poll_capacity(cx)) {
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Poll::Ready(Err(broken(error))),
-                None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
 }
 
 /// What goes out on a stream.
@@ -178,7 +150,7 @@ impl<S: Sink> Outgoing<S> {
         if !data.is_empty()
             && let Some(to) = &mut self.to
         {
-            to.send_data(data.freeze(), false)?;
+            to.send_data(data, false)?;
         }
         Ok(taken)
     }
@@ -204,10 +176,10 @@ impl<S: Sink> Outgoing<S> {
             trailers.append(name, HeaderValue::from_bytes(line.value).map_err(invalid)?);
         }
         if trailers.is_empty() {
-            return to.send_data(data.freeze(), true);
+            return to.send_data(data, true);
         }
         if !data.is_empty() {
-            to.send_data(data.freeze(), false)?;
+            to.send_data(data, false)?;
         }
         to.send_trailers(trailers)
     }
@@ -215,7 +187,7 @@ impl<S: Sink> Outgoing<S> {
     /// Nothing more is said: the end of a tunnel. A body that is not at its end stays so, and is known to be cut.
     pub(crate) fn finish(&mut self) {
         if let (Phase::Tunnel, Some(to)) = (&self.phase, &mut self.to) {
-            let _gone_already = to.send_data(Bytes::new(), true);
+            let _gone_already = to.send_data(BytesMut::new(), true);
             self.phase = Phase::Done;
         }
     }

@@ -19,6 +19,7 @@ use http::{Request, Response, StatusCode};
 use telemetry::{Outcome, OwnAnswer};
 
 use super::{
+    in_hand::{IN_HAND_BYTES_MAX, InHand},
     request::{self, Unsayable},
     stream::H2Stream,
     transport::{Socket, Transport},
@@ -61,6 +62,7 @@ pub(super) struct Session {
     /// What is known of the client's TLS.
     pub(super) tls: Option<Rc<ClientTls>>,
     peer: SocketAddr,
+    pub(super) in_hand: Rc<InHand>,
     streams: Cell<usize>,
     early: EarlyStreams,
 }
@@ -72,6 +74,11 @@ impl Session {
 
     pub(super) fn end(&self) {
         self.streams.set(self.streams.get() - 1);
+    }
+
+    /// How much of a body one stream may have that its member did not take.
+    pub(super) fn share(&self) -> usize {
+        IN_HAND_BYTES_MAX / self.streams.get().max(1)
     }
 
     /// For a stream: ready when the client's handshake is over, which the connection's task carries on.
@@ -113,13 +120,23 @@ pub(crate) async fn serve(door: Rc<Door>, stream: Stream, peer: SocketAddr, seat
     .await;
     let Some(connection) = connection else { return };
     seat.expire_after(service.plan.idle_timeout.max(http1::request_timeout(&service)));
-    let session =
-        Rc::new(Session { door, socket, tls, peer, streams: Cell::new(0), early: EarlyStreams::default() });
+    let session = Rc::new(Session {
+        door,
+        socket,
+        tls,
+        peer,
+        in_hand: InHand::new(),
+        streams: Cell::new(0),
+        early: EarlyStreams::default(),
+    });
     let mut life = Life { session: session.clone(), connection, seat, state: State::Open };
     poll_fn(|cx| {
         let over = life.poll(cx);
         match over {
-            Poll::Ready(()) => session.early.end(),
+            Poll::Ready(()) => {
+                session.early.end();
+                session.in_hand.end();
+            }
             Poll::Pending => session.early.wake(|| session.socket.is_early()),
         }
         over
@@ -153,6 +170,7 @@ impl Life {
             self.seat.expire_after(LAST_WORDS);
         }
         let socket = &self.session.socket;
+        self.session.in_hand.call();
         match socket.poll_send(cx) {
             Poll::Ready(Err(_)) => return Poll::Ready(()),
             Poll::Ready(Ok(())) if self.state == State::Said => {

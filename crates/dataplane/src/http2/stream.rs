@@ -9,17 +9,19 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
-use h2::{Reason, RecvStream, SendStream, client::ResponseFuture, server::SendResponse};
+use bytes::{Bytes, BytesMut};
+use h2::{Reason, RecvStream, client::ResponseFuture, server::SendResponse};
 use http::{Response, StatusCode};
 
 use super::{
     broken,
     client::Link,
     head,
+    in_hand::{InHand, SMALL_BYTES_MAX, Turn},
     incoming::{Framing, Incoming},
     outgoing::{Begun, Outgoing},
     request::{Said, say_field},
+    sending::Sending,
     server::Session,
 };
 use crate::{http::ClientTls, worker::Worker};
@@ -28,8 +30,12 @@ use crate::{http::ClientTls, worker::Worker};
 pub(crate) struct H2Stream {
     worker: Rc<Worker>,
     incoming: Incoming<RecvStream>,
-    outgoing: Outgoing<SendStream<Bytes>>,
+    outgoing: Outgoing<Sending>,
     role: Role,
+    /// Its turn to send a head, where that has to wait.
+    turn: Turn,
+    /// What was offered and not taken, as its connection knows it.
+    beside: usize,
     /// A call of gRPC.
     grpc: bool,
     /// It was reset by us.
@@ -58,6 +64,8 @@ impl H2Stream {
             incoming: Incoming::new(text, body, said.framing),
             outgoing: Outgoing::new(),
             role: Role::Server { respond, session, head_only: said.head_only, accept: said.accept },
+            turn: Turn::default(),
+            beside: 0,
             grpc: said.grpc,
             reset: false,
         }
@@ -71,6 +79,8 @@ impl H2Stream {
             incoming: Incoming::none(),
             outgoing: Outgoing::new(),
             role: Role::Client { link, response: None, head_only: false },
+            turn: Turn::default(),
+            beside: 0,
             grpc: false,
             reset: false,
         }
@@ -95,33 +105,71 @@ impl H2Stream {
 
     /// See [`crate::stream::Stream::write`].
     pub(crate) fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        let (incoming, outgoing, buffers) = (&mut self.incoming, &mut self.outgoing, &self.worker.buffers);
-        match &mut self.role {
-            Role::Server { respond, head_only, accept, .. } => outgoing
-                .write(buffers, pieces, |head| send_response(respond, incoming, head, *head_only, accept)),
+        let Self { worker, incoming, outgoing, role, turn, beside, .. } = self;
+        let taken = match role {
+            Role::Server { respond, session, head_only, accept } => {
+                let in_hand = &session.in_hand;
+                if outgoing.is_at_head() && !is_small(pieces) && in_hand.room(turn) == 0 {
+                    0
+                } else {
+                    outgoing.write(&worker.buffers, pieces, |head| {
+                        send_response(respond, incoming, counted(head, in_hand), *head_only, accept, in_hand)
+                    })?
+                }
+            }
             Role::Client { link, response, head_only } => {
                 if outgoing.is_at_head() && !link.is_ready()? {
                     return Ok(0);
                 }
-                outgoing.write(buffers, pieces, |head| {
+                outgoing.write(&worker.buffers, pieces, |head| {
                     let head = head::request(&head)?;
                     *head_only = head.request.method() == http::Method::HEAD;
                     let (coming, to) = link.send_request(head.request, head.body.is_done())?;
                     *response = Some(coming);
-                    Ok(if head.body.is_done() { Begun::Ended } else { Begun::Body(head.body, to) })
-                })
+                    Ok(if head.body.is_done() {
+                        Begun::Ended
+                    } else {
+                        Begun::Body(head.body, Sending::new(to, link.in_hand.clone()))
+                    })
+                })?
             }
+        };
+        if let Role::Server { session, .. } = role {
+            let offered: usize = pieces.iter().map(|piece| piece.len()).sum();
+            session.in_hand.set_beside(beside, offered - taken);
         }
+        Ok(taken)
     }
 
     /// See [`crate::stream::Stream::poll_writable`].
     pub(crate) fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Role::Client { link, .. } = &mut self.role
-            && self.outgoing.is_at_head()
-        {
-            return link.poll_ready(cx);
+        match &mut self.role {
+            Role::Client { link, .. } if self.outgoing.is_at_head() => link.poll_ready(cx),
+            Role::Server { respond, session, .. } if self.outgoing.is_at_head() => {
+                if session.in_hand.poll_room(cx, &mut self.turn).is_ready() {
+                    return Poll::Ready(Ok(()));
+                }
+                let _why = ready!(respond.poll_reset(cx));
+                Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
+            }
+            Role::Client { .. } | Role::Server { .. } => self.outgoing.poll_writable(cx),
         }
-        self.outgoing.poll_writable(cx)
+    }
+
+    /// See [`crate::stream::Stream::read_max`].
+    pub(crate) fn read_max(&self) -> usize {
+        match &self.role {
+            Role::Server { session, .. } => session.share(),
+            Role::Client { .. } => usize::MAX,
+        }
+    }
+
+    /// See [`crate::stream::Stream::ahead_max`].
+    pub(crate) fn ahead_max(&self) -> usize {
+        match &self.role {
+            Role::Server { session, .. } => session.in_hand.ahead_max(),
+            Role::Client { .. } => usize::MAX,
+        }
     }
 
     /// Whether the client gave the stream up, which shows although nothing is read from it.
@@ -231,7 +279,11 @@ impl Drop for H2Stream {
             self.reset_on_close();
         }
         match &self.role {
-            Role::Server { session, .. } => session.end(),
+            Role::Server { session, .. } => {
+                session.in_hand.leave(&self.turn);
+                session.in_hand.set_beside(&mut self.beside, 0);
+                session.end();
+            }
             Role::Client { link, response, .. } => {
                 link.end();
                 if response.is_some() {
@@ -242,6 +294,17 @@ impl Drop for H2Stream {
     }
 }
 
+/// Whether what is to be written goes out uncounted: a head that is short, with what little body it has.
+fn is_small(pieces: &[IoSlice<'_>]) -> bool {
+    pieces.iter().map(|piece| piece.len()).sum::<usize>() <= SMALL_BYTES_MAX
+}
+
+/// A head, counted if it is long or another one follows: its values keep it.
+fn counted(head: Bytes, in_hand: &InHand) -> Bytes {
+    let interim = head.get(9) == Some(&b'1') && !head.starts_with(b"HTTP/1.1 101");
+    if head.len() > SMALL_BYTES_MAX || interim { in_hand.count(BytesMut::from(&head[..])) } else { head }
+}
+
 /// Sends a response's head to a client.
 fn send_response(
     respond: &mut SendResponse<Bytes>,
@@ -249,7 +312,8 @@ fn send_response(
     head: Bytes,
     head_only: bool,
     accept: &mut Option<Box<str>>,
-) -> io::Result<Begun<SendStream<Bytes>>> {
+    in_hand: &Rc<InHand>,
+) -> io::Result<Begun<Sending>> {
     let head::ResponseHead { mut response, body, accept: got } = head::response(&head, head_only)?;
     let status = response.status();
     if status == StatusCode::SWITCHING_PROTOCOLS {
@@ -265,7 +329,8 @@ fn send_response(
         }
         *response.status_mut() = StatusCode::OK;
         incoming.open_tunnel();
-        return respond.send_response(response, false).map_err(broken).map(Begun::Tunnel);
+        let to = respond.send_response(response, false).map_err(broken)?;
+        return Ok(Begun::Tunnel(Sending::new(to, in_hand.clone())));
     }
     if status.is_informational() {
         return respond.send_informational(response).map_err(broken).map(|()| Begun::Interim);
@@ -275,8 +340,8 @@ fn send_response(
         incoming.close();
     }
     let ended = body.is_done();
-    let to: SendStream<Bytes> = respond.send_response(response, ended).map_err(broken)?;
-    Ok(if ended { Begun::Ended } else { Begun::Body(body, to) })
+    let to = respond.send_response(response, ended).map_err(broken)?;
+    Ok(if ended { Begun::Ended } else { Begun::Body(body, Sending::new(to, in_hand.clone())) })
 }
 
 /// Says a member's response.

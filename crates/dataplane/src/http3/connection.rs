@@ -33,7 +33,10 @@ use crate::{
     acceptor::Door,
     http as http1,
     http::{ClientTls, EarlyStreams},
-    http2::guard::Credit,
+    http2::{
+        guard::Credit,
+        in_hand::{IN_HAND_BYTES_MAX, InHand},
+    },
     layer4::Open,
     table::{Seat, TICK},
     tls::QuicHandshake,
@@ -51,6 +54,8 @@ pub(super) struct Session {
     early: Cell<bool>,
     /// Streams that wait for that.
     waiting: EarlyStreams,
+    /// What is held for the client, beside what QUIC holds.
+    pub(super) in_hand: Rc<InHand>,
     streams: Cell<usize>,
     /// When the last stream ended, in ticks.
     quiet_since: Cell<u32>,
@@ -67,6 +72,11 @@ pub(super) struct Session {
 impl Session {
     pub(super) fn begin(&self) {
         self.streams.set(self.streams.get() + 1);
+    }
+
+    /// How much of a body one stream may have that its member did not take.
+    pub(super) fn share(&self) -> usize {
+        IN_HAND_BYTES_MAX / self.streams.get().max(1)
     }
 
     /// A stream ended before its time, whoever wanted that. A client that makes that happen all the time lets us work for nothing
@@ -169,6 +179,7 @@ pub(super) async fn serve(
         tls: OnceCell::new(),
         early: Cell::new(true),
         waiting: EarlyStreams::default(),
+        in_hand: InHand::new(),
         streams: Cell::new(0),
         quiet_since: Cell::new(0),
         fields_max: Cell::new(u64::MAX),
@@ -261,7 +272,8 @@ impl Life {
             let mut settings = Vec::new();
             push_varint(&mut settings, stream_type::CONTROL);
             push_settings(&mut settings, FIELDS_BYTES_MAX as u64);
-            let mut control = Sender::new(self.session.door.worker.clone(), stream);
+            let Session { door, in_hand, .. } = &*self.session;
+            let mut control = Sender::new(door.worker.clone(), stream, in_hand.clone());
             // The end of the connection shows elsewhere.
             let _lost = control.put(settings.into());
             self.control = Some(control);

@@ -41,6 +41,8 @@ pub(crate) struct H3Stream {
     outgoing: Outgoing<Sender>,
     /// Until the head of a response with a body takes it along; and again when there is none.
     sender: Option<Sender>,
+    /// What was offered and not taken, as its connection knows it.
+    beside: usize,
     said: Said,
     /// It was reset by us.
     reset: bool,
@@ -53,7 +55,7 @@ type Stopped = Pin<Box<dyn Future<Output = Result<Option<VarInt>, StoppedError>>
 /// Serves a stream to its end.
 pub(super) async fn serve(session: Rc<Session>, send: SendStream, recv: RecvStream) {
     session.begin();
-    let mut sender = Sender::new(session.door.worker.clone(), send);
+    let mut sender = Sender::new(session.door.worker.clone(), send, session.in_hand.clone());
     let mut receiver = Receiver::new(session.clone(), recv);
     let peer = session.connection.remote_address();
     let refused = match head(&session, &mut receiver).await {
@@ -65,6 +67,7 @@ pub(super) async fn serve(session: Rc<Session>, send: SendStream, recv: RecvStre
                 incoming,
                 outgoing: Outgoing::new(),
                 sender: Some(sender),
+                beside: 0,
                 said,
                 reset: false,
                 stopped: None,
@@ -182,11 +185,24 @@ impl H3Stream {
 
     /// See [`Stream::write`].
     pub(crate) fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        let Self { session, incoming, outgoing, sender, said, .. } = self;
+        let Self { session, incoming, outgoing, sender, said, beside, .. } = self;
         let fields_max = session.fields_max();
-        outgoing.write(&session.door.worker.buffers, pieces, |head| {
+        let taken = outgoing.write(&session.door.worker.buffers, pieces, |head| {
             send_response(sender, incoming, head, said, fields_max)
-        })
+        })?;
+        let offered: usize = pieces.iter().map(|piece| piece.len()).sum();
+        session.in_hand.set_beside(beside, offered - taken);
+        Ok(taken)
+    }
+
+    /// See [`Stream::read_max`].
+    pub(crate) fn read_max(&self) -> usize {
+        self.session.share()
+    }
+
+    /// See [`Stream::ahead_max`].
+    pub(crate) fn ahead_max(&self) -> usize {
+        self.session.in_hand.ahead_max()
     }
 
     /// See [`Stream::poll_writable`].
@@ -291,6 +307,7 @@ impl Drop for H3Stream {
         if self.reset {
             self.session.note_cut();
         }
+        self.session.in_hand.set_beside(&mut self.beside, 0);
         if let Some(sender) = self.sender.take().or_else(|| self.outgoing.take()) {
             self.session.end(sender);
         }

@@ -46,7 +46,8 @@ impl Exchange {
         }
         loop {
             let mut scratch = worker.buffers.scratch.borrow_mut();
-            let bytes = match ready!(self.stream.poll_read(cx, &mut scratch[..WINDOW_BYTES])) {
+            let window = WINDOW_BYTES.min(connection.client.ahead_max());
+            let bytes = match ready!(self.stream.poll_read(cx, &mut scratch[..window])) {
                 Ok(0) | Err(_) => return Poll::Ready(Err(HeadFault::Broken)),
                 Ok(bytes) => bytes,
             };
