@@ -25,6 +25,7 @@ mod inserted;
 mod log;
 mod mirror;
 mod policy;
+mod runners;
 mod secured;
 mod sticky;
 
@@ -43,6 +44,7 @@ pub(crate) use {
     early::EarlyStreams,
     inserted::Inserted,
     policy::PolicyWork,
+    runners::Runners,
     secured::{client_tls, wants_hello},
     sticky::Sticky,
 };

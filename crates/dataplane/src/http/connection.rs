@@ -91,6 +91,10 @@ impl Life {
     pub(super) fn rare(door: Rc<Door>, work: impl Future<Output = Option<Connection>> + 'static) -> Self {
         Self::Rare(Rare { door, waits: false, work: Box::pin(work) })
     }
+
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self, Self::Over)
+    }
 }
 
 impl Future for Life {

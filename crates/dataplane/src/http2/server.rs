@@ -264,7 +264,7 @@ fn begin(session: &Rc<Session>, request: Request<RecvStream>, mut respond: SendR
         Ok(said) => {
             let stream = H2Stream::of_client(session.clone(), text, said, body, respond);
             let stream = Stream::H2(Box::new(stream));
-            drop(tokio::task::spawn_local(http1::serve_stream(session.door.clone(), stream, session.peer)));
+            session.door.worker.runners.serve(session.door.clone(), stream, session.peer);
         }
         Err(error) => {
             tracing::debug!(client = %session.peer, %error, "a request of HTTP/2 was refused");
