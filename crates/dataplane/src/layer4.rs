@@ -18,7 +18,7 @@ use wire::proxy_protocol::{
 
 use crate::{
     acceptor::Door,
-    io,
+    blame, io,
     limits::Counted,
     relay::{Counts, Ended, Passed, Relay, Way},
     rounds::CONNECT_UNITS,
@@ -297,7 +297,7 @@ fn begin(
             }
             Err(error) => {
                 tracing::debug!(member = %work.member().plan.address, %error, "cannot reach a member");
-                work.record(Attempt::ConnectFailed);
+                work.record(blame::attempt(&error));
                 if !tried.add(work.index()) {
                     return None;
                 }

@@ -14,6 +14,7 @@
 
 mod acceptor;
 mod bind;
+mod blame;
 mod buffer;
 mod clock;
 mod config;

@@ -2,12 +2,16 @@
 //!
 //! Who sees it: members that the plan marks (`MemberPlan::transparent`: layer 4, with a subnet), on nodes that are told to
 //! ([`Config::transparent_client_address`](crate::Config)), where the network can carry it: client and member are of one family, and
-//! both are on this machine's loopback or neither is. All others see the node's address.
+//! both are on this machine's loopback or neither is, and the client's is an address of one machine. All others see the node's address.
 //!
 //! The member's answers must come back to this node; that is the network's affair (docs/guide/client-address.md). Probes always come
 //! from the node's own address, so a member is told apart from the way back to it.
 
-use std::{io, net::SocketAddr, os::fd::OwnedFd};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    os::fd::OwnedFd,
+};
 
 use plan::MemberPlan;
 use rustix::{
@@ -23,9 +27,18 @@ pub(crate) fn of(client: SocketAddr, member: &MemberPlan, wanted: bool) -> Optio
         return None;
     }
     let (client_ip, member_ip) = (client.ip(), member.address.ip());
-    let carried =
-        client_ip.is_ipv4() == member_ip.is_ipv4() && client_ip.is_loopback() == member_ip.is_loopback();
+    let carried = client_ip.is_ipv4() == member_ip.is_ipv4()
+        && client_ip.is_loopback() == member_ip.is_loopback()
+        && can_be_answered(client_ip);
     carried.then_some(client)
+}
+
+/// Whether packets from this address may be on the way between machines. A trusted peer may name any address as the client's.
+fn can_be_answered(client: IpAddr) -> bool {
+    match client {
+        IpAddr::V4(ip) => !(ip.octets()[0] == 0 || ip.is_multicast() || ip.is_broadcast()),
+        IpAddr::V6(ip) => !(ip.is_unspecified() || ip.is_unicast_link_local() || ip.is_multicast()),
+    }
 }
 
 /// Begins a connection from the client's address to a member, from the client's port if that can be had: it cannot while it leads to
@@ -98,12 +111,34 @@ pub(crate) fn check() -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{TcpListener, UdpSocket};
+    use std::{
+        net::{TcpListener, UdpSocket},
+        thread,
+    };
 
     use model::MemberId;
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+    use telemetry::Attempt;
     use uuid::Uuid;
 
     use super::*;
+    use crate::blame;
+
+    #[test]
+    fn a_process_that_may_not_do_so_is_itself_to_blame() {
+        // Privileges are a thread's own.
+        let unprivileged = thread::spawn(|| {
+            let mut privileges = capabilities(None).unwrap();
+            privileges.effective.remove(CapabilitySet::NET_ADMIN | CapabilitySet::NET_RAW);
+            set_capabilities(None, privileges).unwrap();
+            assert!(check().unwrap_err().to_string().contains("run with CAP_NET_ADMIN or CAP_NET_RAW"));
+            let (client, member) = ("198.51.100.7:4711".parse().unwrap(), "127.0.0.1:9".parse().unwrap());
+            for connect in [connect, connect_datagrams] {
+                assert_eq!(blame::attempt(&connect(client, member).unwrap_err()), Attempt::NotMade);
+            }
+        });
+        unprivileged.join().unwrap();
+    }
 
     #[test]
     fn members_see_the_client_where_plan_and_node_want_it_and_the_network_carries_it() {
@@ -117,6 +152,11 @@ mod tests {
             ("the client is this machine", "127.0.0.1:99", "10.0.0.1:80", true, true, false),
             ("the member is this machine", "192.0.2.1:99", "127.0.0.1:80", true, true, false),
             ("both are", "127.0.0.9:99", "127.0.0.1:80", true, true, true),
+            ("the client is nobody", "0.0.0.0:99", "10.0.0.1:80", true, true, false),
+            ("the client is many", "224.0.0.1:99", "10.0.0.1:80", true, true, false),
+            ("the client is many, IPv6", "[ff02::1]:99", "[fd00::1]:80", true, true, false),
+            ("the client is everybody", "255.255.255.255:99", "10.0.0.1:80", true, true, false),
+            ("the client's address holds on its link", "[fe80::1]:99", "[fd00::1]:80", true, true, false),
         ] {
             let client: SocketAddr = client.parse().unwrap();
             let member = MemberPlan::by_hand(MemberId::new(Uuid::nil()), member.parse().unwrap());

@@ -40,11 +40,10 @@ mod upstream;
 use std::{cell::RefCell, future::poll_fn, io, net::SocketAddr, os::fd::OwnedFd, rc::Rc, task::Waker};
 
 use balance::FlowId;
-use telemetry::Attempt;
 use tokio::task::JoinHandle;
 
 use self::{flows::Flows, former::Former};
-use crate::{clock, service::Slot, sys::watched::Watched, worker::Worker};
+use crate::{blame, clock, service::Slot, sys::watched::Watched, worker::Worker};
 
 /// Flows of one listener in one worker.
 const FLOWS_MAX: u32 = 1 << 16;
@@ -193,7 +192,7 @@ impl Forwarder {
         let Some(flow) = flows.table.end(id) else { return };
         let work = &flow.value.work;
         tracing::debug!(member = %work.member().plan.address, %error, "a member refuses datagrams");
-        work.record(Attempt::ConnectFailed);
+        work.record(blame::attempt(error));
         flows.rest(slot, now + REFUSED_REST_MS);
     }
 }

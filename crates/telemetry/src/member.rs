@@ -25,6 +25,7 @@ pub struct MemberCounters {
     requests: Counter,
     classes: [Counter; 6],
     connect_failures: Counter,
+    not_made: Counter,
     response_timeouts: Counter,
     broken: Counter,
 }
@@ -36,6 +37,8 @@ pub enum Attempt {
     Answered(u16),
     /// No connection could be made to it.
     ConnectFailed,
+    /// This node could not begin it (no descriptor, memory, port, or leave to do so): nothing is known of the member.
+    NotMade,
     /// It did not answer in time.
     TimedOut,
     /// It broke the connection, or its answer was no HTTP.
@@ -52,6 +55,7 @@ impl MemberCounters {
         match attempt {
             Attempt::Answered(status) => self.classes[class(status)].inc(),
             Attempt::ConnectFailed => self.connect_failures.inc(),
+            Attempt::NotMade => self.not_made.inc(),
             Attempt::TimedOut => self.response_timeouts.inc(),
             Attempt::Broken => self.broken.inc(),
             Attempt::Abandoned => {}
@@ -69,6 +73,10 @@ impl MemberCounters {
     /// Connections that could not be made.
     pub fn connect_failures(&self) -> u64 {
         self.connect_failures.value()
+    }
+    /// Connections that this node could not begin, which is no fault of the member.
+    pub fn not_made(&self) -> u64 {
+        self.not_made.value()
     }
     /// Answers that did not come in time.
     pub fn response_timeouts(&self) -> u64 {

@@ -219,12 +219,17 @@ fn members(page: &mut Page, registry: &Registry, snapshot: &Snapshot) {
         .into_iter()
         .filter_map(|((target, member), blocks)| Some((member_labels(snapshot, target, member)?, blocks)))
         .collect();
-    let counters: [(&str, &str, Of<MemberCounters>); 9] = [
+    let counters: [(&str, &str, Of<MemberCounters>); 10] = [
         ("connections", "Connections made to the member.", |c| c.connections.value()),
         ("requests", "Attempts on the member that ended, by any outcome.", |c| c.requests()),
         ("sent_bytes", "Bytes sent to the member.", |c| c.bytes_out.value()),
         ("received_bytes", "Bytes received from the member.", |c| c.bytes_in.value()),
         ("connect_failures", "Connections that could not be made.", |c| c.connect_failures()),
+        (
+            "connects_not_begun",
+            "Connections that this node could not begin, for want of descriptors, memory, ports or permission.",
+            |c| c.not_made(),
+        ),
         ("unverified", "Connections not made because the member's certificate does not verify.", |c| {
             c.unverified.value()
         }),

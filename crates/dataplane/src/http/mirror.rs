@@ -17,6 +17,7 @@ use wire::h1::{Body, Headers, Parsed, parse_response};
 use super::connection::response_timeout;
 use crate::{
     acceptor::Door,
+    blame,
     service::Service,
     stream::Stream,
     table::Seat,
@@ -107,9 +108,12 @@ impl Copy {
                     stream
                 }),
             };
-            let Ok(mut stream) = stream else {
-                work.record(Attempt::ConnectFailed);
-                return false;
+            let mut stream = match stream {
+                Ok(stream) => stream,
+                Err(error) => {
+                    work.record(blame::attempt(&error));
+                    return false;
+                }
             };
             seat.expire_after(response_timeout(service));
             let answer = exchange(worker, seat, &mut stream, bytes, &self.wire).await;

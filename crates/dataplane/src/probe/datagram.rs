@@ -19,7 +19,8 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::once::{Outcome, failure, is_ours};
+use super::once::{Outcome, failure};
+use crate::blame;
 
 /// Probes until `deadline`, which is `limit` from now. Where an answer is expected, it alone decides.
 pub(super) async fn probe(
@@ -37,7 +38,7 @@ pub(super) async fn probe(
             let detail = format!("{} sent no ICMP echo back within {} s", address.ip(), limit.as_secs());
             return Outcome::Failed(failure(ProbeFailureCode::RecvResponseTimeout, detail));
         }
-        Err(error) if is_ours(&error) => return Outcome::NotMade(error),
+        Err(error) if blame::is_lack(&error) => return Outcome::NotMade(error),
         Err(error) => {
             tracing::debug!(%address, %error, "no ICMP echo can be sent; a datagram decides");
         }
@@ -48,7 +49,7 @@ pub(super) async fn probe(
 fn outcome(address: SocketAddr, asked: io::Result<Result<(), ProbeFailure>>) -> Outcome {
     match asked {
         Ok(told) => told.into(),
-        Err(error) if is_ours(&error) => Outcome::NotMade(error),
+        Err(error) if blame::is_lack(&error) => Outcome::NotMade(error),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Outcome::Failed(failure(
             ProbeFailureCode::ConnectRefused,
             format!("{address} answered a datagram with \"port unreachable\""),
@@ -119,7 +120,7 @@ async fn echo(address: IpAddr, deadline: Instant) -> io::Result<bool> {
             Ok(bytes) if is_reply(address, raw, id, &answer[..bytes]) => return Ok(true),
             Ok(_) => {}
             // What the network says of the address.
-            Err(error) if !is_ours(&error) => return Ok(false),
+            Err(error) if !blame::is_lack(&error) => return Ok(false),
             Err(error) => return Err(error),
         }
     }

@@ -3,7 +3,6 @@
 use std::{future::poll_fn, io, io::IoSlice, net::SocketAddr, rc::Rc, task::ready, time::Duration};
 
 use model::{MonitorType, ProbeFailure, ProbeFailureCode, ProxyVersion, target::ProbeSettings};
-use rustix::io::Errno;
 use tokio::{
     net::TcpStream,
     time::{Instant, error::Elapsed, timeout_at},
@@ -12,6 +11,7 @@ use wire::proxy_protocol::{Extensions, Origin, write_v1, write_v2};
 
 use super::{datagram, grpc, http};
 use crate::{
+    blame,
     stream::Stream,
     tls::{MemberTls, TlsScratch},
 };
@@ -76,7 +76,7 @@ pub(crate) async fn probe(
     }
     let stream = match timeout_at(deadline, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => stream,
-        Ok(Err(error)) if is_ours(&error) => return Outcome::NotMade(error),
+        Ok(Err(error)) if blame::is_lack(&error) => return Outcome::NotMade(error),
         Ok(Err(error)) => return Outcome::Failed(not_connected(address, &error)),
         Err(_) => {
             let detail = format!("no connection to {address} within {} s", limit.as_secs());
@@ -238,15 +238,6 @@ async fn write_all(stream: &mut Stream, mut bytes: &[u8]) -> io::Result<()> {
     .await
 }
 
-/// Whether a connection failed for want of something of this machine.
-pub(super) fn is_ours(error: &io::Error) -> bool {
-    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
-    matches!(
-        errno,
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::ADDRNOTAVAIL | Errno::AGAIN)
-    )
-}
-
 fn not_connected(address: SocketAddr, error: &io::Error) -> ProbeFailure {
     let (code, detail) = match error.kind() {
         io::ErrorKind::ConnectionRefused => {
@@ -266,22 +257,4 @@ fn failed(code: ProbeFailureCode, detail: String) -> Result<(), ProbeFailure> {
 
 pub(super) fn failure(code: ProbeFailureCode, detail: String) -> ProbeFailure {
     ProbeFailure { code, expected: String::new(), got: String::new(), detail }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_this_machine_lacks_is_no_failure_of_the_member() {
-        for (errno, ours) in [
-            (Errno::MFILE, true),
-            (Errno::ADDRNOTAVAIL, true),
-            (Errno::CONNREFUSED, false),
-            (Errno::HOSTUNREACH, false),
-            (Errno::CONNRESET, false),
-        ] {
-            assert_eq!(is_ours(&errno.into()), ours, "{errno}");
-        }
-    }
 }

@@ -45,6 +45,6 @@ pub(super) fn outcome(attempt: Attempt) -> Option<WorkOutcome> {
         Attempt::Answered(500..=599) | Attempt::TimedOut | Attempt::Broken => Some(WorkOutcome::ServerError),
         Attempt::Answered(_) => Some(WorkOutcome::Served),
         Attempt::ConnectFailed => Some(WorkOutcome::ConnectFailed),
-        Attempt::Abandoned => None,
+        Attempt::NotMade | Attempt::Abandoned => None,
     }
 }

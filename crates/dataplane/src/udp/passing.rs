@@ -8,7 +8,6 @@ use std::{
 };
 
 use balance::FlowKey;
-use telemetry::Attempt;
 
 use super::{
     Forwarder, PortIndex, REFUSED_REST_MS, TURN_BATCHES,
@@ -16,7 +15,7 @@ use super::{
     upstream,
 };
 use crate::{
-    clock,
+    blame, clock,
     layer4::Open,
     limits::Flow as Way,
     service::Service,
@@ -207,7 +206,7 @@ impl Forwarder {
             let source = source::of(client, &work.member().plan, shown);
             let upstream = upstream::connect(source, address).or_else(|error| {
                 // The node is out of descriptors or ports: an old flow has some.
-                let can_be_mended = upstream::is_ours(&error) && flows.displace(now).is_some();
+                let can_be_mended = blame::is_exhaustion(&error) && flows.displace(now).is_some();
                 if can_be_mended { upstream::connect(source, address) } else { Err(error) }
             });
             match upstream {
@@ -217,10 +216,7 @@ impl Forwarder {
                 }
                 Err(error) => {
                     tracing::debug!(member = %address, %error, "cannot reach a member");
-                    match upstream::is_ours(&error) {
-                        true => work.member().counters.record(Attempt::ConnectFailed),
-                        false => work.record(Attempt::ConnectFailed),
-                    }
+                    work.record(blame::attempt(&error));
                     let slot = flows.slot_of(work.member());
                     flows.rest(slot, now + REFUSED_REST_MS);
                 }

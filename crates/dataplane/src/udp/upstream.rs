@@ -21,15 +21,6 @@ pub(super) fn connect(client: Option<SocketAddr>, member: SocketAddr) -> io::Res
     Ok(socket)
 }
 
-/// Whether a socket could not be had for want of something of this machine: descriptors, memory, or ports (EAGAIN of connect(2)).
-pub(super) fn is_ours(error: &io::Error) -> bool {
-    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
-    matches!(
-        errno,
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::AGAIN | Errno::ADDRINUSE)
-    )
-}
-
 /// Whether a member, or a machine on the way to it, says that nobody listens there.
 pub(super) fn is_refusal(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);

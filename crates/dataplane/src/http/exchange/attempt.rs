@@ -7,6 +7,7 @@ use telemetry::{Attempt, OwnAnswer};
 
 use super::{Ended, Exchange, UpState};
 use crate::{
+    blame,
     http::{answer::RouterCode, connection::Connection, log::Draft},
     service::Service,
     stream::Stream,
@@ -153,7 +154,7 @@ pub(super) fn open(
             }
             Err(error) => {
                 tracing::debug!(member = %member.plan.address, %error, "cannot reach a member");
-                work.record(Attempt::ConnectFailed);
+                work.record(blame::attempt(&error));
                 if let Some(log) = log {
                     log.over(OwnAnswer::BadGateway.status());
                 }
