@@ -1,6 +1,9 @@
 //! Connections of QUIC while the sockets change hands: each goes on in the process in which it began.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[path = "rig/echo.rs"]
+#[allow(dead_code, reason = "this file uses its part")]
+mod echo;
 #[path = "rig/heir.rs"]
 mod heir;
 #[path = "rig/h3.rs"]
@@ -12,20 +15,20 @@ mod rig;
 mod secured;
 
 use std::{
-    io::{BufReader, Read, Write},
+    io::{BufReader, Write},
     net::{SocketAddr, UdpSocket},
     thread,
     time::Duration,
 };
 
+use echo::websocket;
 use heir::{accept, leave, successor};
 use model::TlsVersion;
 use plan::ServicePlan;
-use quic::{Client, fields, frame};
+use quic::{Client, frame};
 use quinn::{Connection, ConnectionError, Endpoint, RecvStream, SendStream};
 use rig::{ListenerPlan, Member, Rig, again, free_address, http as http_listener, http_plan, ok, run};
 use secured::{certificate, over_tls, tls_plan};
-use sha1::Digest;
 use wire::h3::{Frames, Piece, kind};
 
 /// A listener of HTTP/3 before these members.
@@ -44,15 +47,7 @@ fn member(name: &'static str) -> Member {
                 stream.write_all(&ok(name)).unwrap();
                 continue;
             };
-            let hash = sha1::Sha1::new().chain_update(key);
-            let hash = hash.chain_update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11").finalize();
-            let accept = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, hash);
-            write!(stream, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept}\r\n\r\n").unwrap();
-            let mut piece = [0; 1024];
-            while let Ok(bytes @ 1..) = reader.read(&mut piece) {
-                stream.write_all(&piece[..bytes]).unwrap();
-            }
-            return;
+            return websocket(&mut stream, &mut reader, &key, "");
         }
     })
 }
@@ -69,20 +64,7 @@ struct Tunnel {
 impl Tunnel {
     async fn open(address: SocketAddr) -> Self {
         let (endpoint, connection) = quic::raw(address).await;
-        let (mut up, mut down) = connection.open_bi().await.unwrap();
-        let connect = [
-            (":method", "CONNECT"),
-            (":protocol", "websocket"),
-            (":scheme", "https"),
-            (":authority", "t"),
-            (":path", "/chat"),
-            ("sec-websocket-version", "13"),
-        ];
-        up.write_all(&fields(&connect)).await.unwrap();
-        let mut head = [0; 2];
-        down.read_exact(&mut head).await.unwrap();
-        assert_eq!(u64::from(head[0]), kind::HEADERS);
-        down.read_exact(&mut vec![0; head[1].into()]).await.unwrap();
+        let ((up, down), _) = quic::websocket(&connection).await;
         Self { endpoint, connection, up, down, frames: Frames::default() }
     }
 

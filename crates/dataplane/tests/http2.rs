@@ -17,7 +17,7 @@ use std::{
 
 use bytes::Bytes;
 use client::{connect, request, websocket, whole};
-use echo::websocket_member;
+use echo::{body_member, long_body, websocket_member};
 use h2::client::Builder;
 use http::{HeaderMap, Method};
 use rig::{
@@ -58,16 +58,9 @@ fn streams_of_one_connection_are_requests_of_their_own() {
 
 #[test]
 fn bodies_and_trailers_go_both_ways() {
-    let member = Member::http(|request| {
-        let mut answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n".to_vec();
-        for piece in request.body.chunks(1000) {
-            wire::h1::push_chunk(&mut answer, piece);
-        }
-        answer.extend_from_slice(b"0\r\nX-Sum: 42\r\n\r\n");
-        answer
-    });
+    let member = body_member();
     let (_rig, address) = serving(&[member.address]);
-    let sent: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
+    let sent = long_body();
     for length_said in [true, false] {
         let sent = sent.clone();
         run(async move {
@@ -79,7 +72,7 @@ fn bodies_and_trailers_go_both_ways() {
             let (response, mut body) = client.send_request(post, false).unwrap();
             let sending = sent.clone();
             tokio::task::spawn_local(async move {
-                let mut rest = Bytes::from(sending);
+                let mut rest = sending;
                 while !rest.is_empty() {
                     body.reserve_capacity(rest.len());
                     let room = poll_fn(|cx| body.poll_capacity(cx)).await.unwrap().unwrap();

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 #[path = "rig/echo.rs"]
+#[allow(dead_code, reason = "this file uses its part")]
 mod echo;
 #[path = "rig/h2.rs"]
 #[allow(dead_code, reason = "this file uses its part")]

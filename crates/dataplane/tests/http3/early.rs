@@ -1,7 +1,10 @@
 //! Early data of QUIC.
 
+use std::net::SocketAddr;
+
 use http::Method;
 use plan::TlsPlan;
+use quinn::Endpoint;
 
 use crate::{
     listener,
@@ -11,6 +14,17 @@ use crate::{
     serving,
 };
 
+/// A client that was there and would say something early.
+async fn back_again(address: SocketAddr) -> Endpoint {
+    let mut tls = trusting();
+    tls.enable_early_data = true;
+    let endpoint = endpoint(settings(tls, 1 << 20));
+    let first = endpoint.connect(address, "t").unwrap().await.unwrap();
+    let mut client = Client::over(endpoint.clone(), first).await;
+    assert_eq!(client.get("/first").await.0.status().as_u16(), 200);
+    endpoint
+}
+
 #[test]
 fn early_requests_are_served_where_that_is_safe() {
     let member = Member::named("one");
@@ -19,12 +33,7 @@ fn early_requests_are_served_where_that_is_safe() {
     let early = TlsPlan { early_data: true, ..tls_plan(&certificate(&["t"]), &[]) };
     let _rig = Rig::serving(over_tls(plan, early));
     run(async {
-        let mut tls = trusting();
-        tls.enable_early_data = true;
-        let endpoint = endpoint(settings(tls, 1 << 20));
-        let first = endpoint.connect(address, "t").unwrap().await.unwrap();
-        let mut client = Client::over(endpoint.clone(), first).await;
-        assert_eq!(client.get("/first").await.0.status().as_u16(), 200);
+        let endpoint = back_again(address).await;
         for (method, path) in [(Method::GET, "/get"), (Method::POST, "/post")] {
             let connecting = endpoint.connect(address, "t").unwrap();
             let (connection, accepted) = connecting.into_0rtt().map_err(|_| "no session").unwrap();
@@ -45,12 +54,7 @@ fn without_leave_nothing_is_taken_early() {
     let member = Member::named("one");
     let (_rig, address) = serving(&[member.address]);
     run(async {
-        let mut tls = trusting();
-        tls.enable_early_data = true;
-        let endpoint = endpoint(settings(tls, 1 << 20));
-        let first = endpoint.connect(address, "t").unwrap().await.unwrap();
-        let mut client = Client::over(endpoint.clone(), first).await;
-        assert_eq!(client.get("/").await.0.status().as_u16(), 200);
+        let endpoint = back_again(address).await;
         assert!(endpoint.connect(address, "t").unwrap().into_0rtt().is_err());
     });
 }

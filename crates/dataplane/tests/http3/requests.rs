@@ -15,8 +15,8 @@ use quinn::VarInt;
 use wire::h3::kind;
 
 use crate::{
-    echo::websocket_member,
-    quic::{Client, fields, frame, raw, request, whole},
+    echo::{body_member, long_body, websocket_member},
+    quic::{Client, frame, raw, request, websocket, whole},
     rig::{self, Member, eventually_async, ok, run},
     serving,
 };
@@ -60,16 +60,9 @@ fn streams_of_many_connections_are_requests_of_their_own() {
 
 #[test]
 fn bodies_and_trailers_go_both_ways() {
-    let member = Member::http(|request| {
-        let mut answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n".to_vec();
-        for piece in request.body.chunks(1000) {
-            wire::h1::push_chunk(&mut answer, piece);
-        }
-        answer.extend_from_slice(b"0\r\nX-Sum: 42\r\n\r\n");
-        answer
-    });
+    let member = body_member();
     let (_rig, address) = serving(&[member.address]);
-    let sent: Bytes = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
+    let sent = long_body();
     for length_said in [true, false] {
         let sent = sent.clone();
         run(async move {
@@ -203,21 +196,7 @@ fn a_websocket_is_a_stream_of_its_own() {
     let (_rig, address) = serving(&[member.address]);
     run(async {
         let (_endpoint, connection) = raw(address).await;
-        let (mut up, mut down) = connection.open_bi().await.unwrap();
-        let connect = [
-            (":method", "CONNECT"),
-            (":protocol", "websocket"),
-            (":scheme", "https"),
-            (":authority", "t"),
-            (":path", "/chat"),
-            ("sec-websocket-version", "13"),
-        ];
-        up.write_all(&fields(&connect)).await.unwrap();
-        let mut head = [0; 2];
-        down.read_exact(&mut head).await.unwrap();
-        assert_eq!(u64::from(head[0]), kind::HEADERS);
-        let mut block = vec![0; head[1].into()];
-        down.read_exact(&mut block).await.unwrap();
+        let ((mut up, mut down), block) = websocket(&connection).await;
         let mut status = None;
         wire::h3::qpack::decode(&block, 1 << 16, &mut Vec::new(), |name, value| {
             if name == b":status" {

@@ -5,7 +5,10 @@ use std::{net::SocketAddr, sync::Arc};
 use bytes::{Buf, Bytes};
 use h3::client::{RequestStream, SendRequest};
 use http::{HeaderMap, Method, Request, Response};
-use quinn::{ClientConfig, Connection, Endpoint, TransportConfig, VarInt, crypto::rustls::QuicClientConfig};
+use quinn::{
+    ClientConfig, Connection, Endpoint, RecvStream, SendStream, TransportConfig, VarInt,
+    crypto::rustls::QuicClientConfig,
+};
 use wire::h3::{kind, push_frame_header, push_varint, qpack::Packer};
 
 use super::secured::{Like, client_config};
@@ -121,6 +124,26 @@ pub(crate) fn fields(fields: &[(&str, &str)]) -> Vec<u8> {
         packer.push(name.as_bytes(), value.as_bytes());
     }
     frame(kind::HEADERS, &block)
+}
+
+/// Asks for a WebSocket (RFC 9220): its stream, and the block of fields of the answer.
+pub(crate) async fn websocket(connection: &Connection) -> ((SendStream, RecvStream), Vec<u8>) {
+    let (mut up, mut down) = connection.open_bi().await.unwrap();
+    let connect = [
+        (":method", "CONNECT"),
+        (":protocol", "websocket"),
+        (":scheme", "https"),
+        (":authority", "t"),
+        (":path", "/chat"),
+        ("sec-websocket-version", "13"),
+    ];
+    up.write_all(&fields(&connect)).await.unwrap();
+    let mut head = [0; 2];
+    down.read_exact(&mut head).await.unwrap();
+    assert_eq!(u64::from(head[0]), kind::HEADERS);
+    let mut block = vec![0; head[1].into()];
+    down.read_exact(&mut block).await.unwrap();
+    ((up, down), block)
 }
 
 /// The beginning of a stream of this type.
