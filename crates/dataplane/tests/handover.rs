@@ -19,7 +19,7 @@ use std::{
 use dataplane::{Inheritance, Verdicts};
 use heir::{accept, leave, successor};
 use model::{MonitorType, ProbeThreshold, Verdict, target::ProbeSettings};
-use rig::{Client, Member, Rig, again, free_address, get, http, tcp, with_target};
+use rig::{Client, ListenerPlan, Member, Rig, again, free_address, get, http, tcp, with_target};
 
 #[test]
 fn connections_that_wait_in_the_queues_are_the_successors_however_many_workers_it_has() {
@@ -111,30 +111,43 @@ fn what_is_open_ends_where_it_began() {
     left.join().unwrap();
 }
 
-/// A member that answers each datagram with the port that it came from.
+/// A member that answers each question with it and the port that it came from, and does not answer what only keeps a flow alive.
 fn mirror() -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     thread::spawn(move || {
         let mut bytes = [0; 100];
-        while let Ok((_, from)) = socket.recv_from(&mut bytes) {
-            let _ = socket.send_to(from.port().to_string().as_bytes(), from);
+        while let Ok((length, from)) = socket.recv_from(&mut bytes) {
+            let said = std::str::from_utf8(&bytes[..length]).unwrap();
+            if said != ALIVE {
+                let _ = socket.send_to(format!("{said} {}", from.port()).as_bytes(), from);
+            }
         }
     });
     address
 }
 
+const ALIVE: &str = "alive";
+
 /// The port from which a client's datagrams reach the member: that of its flow.
 fn flow_of(client: &UdpSocket) -> String {
     let mut bytes = [0; 100];
-    // A datagram may be lost, but not again and again.
+    // A datagram may be lost, but not again and again; its answer may be late.
     for _ in 0..20 {
-        client.send(b"which?").unwrap();
-        if let Ok(length) = client.recv(&mut bytes) {
-            return String::from_utf8(bytes[..length].to_vec()).unwrap();
+        let question = rig::number().to_string();
+        client.send(question.as_bytes()).unwrap();
+        while let Ok(length) = client.recv(&mut bytes) {
+            let (asked, port) = std::str::from_utf8(&bytes[..length]).unwrap().split_once(' ').unwrap();
+            if asked == question {
+                return port.to_owned();
+            }
         }
     }
     panic!("no answer");
+}
+
+fn flows_of(clients: &[UdpSocket]) -> Vec<String> {
+    clients.iter().map(flow_of).collect()
 }
 
 fn udp_client(address: SocketAddr) -> UdpSocket {
@@ -142,6 +155,45 @@ fn udp_client(address: SocketAddr) -> UdpSocket {
     client.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
     client.connect(address).unwrap();
     client
+}
+
+/// Keeps flows from being idle until it is dropped, however long questions take.
+struct Alive {
+    ended: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Alive {
+    fn keep<'a>(clients: impl IntoIterator<Item = &'a UdpSocket>) -> Self {
+        let clients: Vec<_> = clients.into_iter().map(|client| client.try_clone().unwrap()).collect();
+        let ended = Arc::new(AtomicBool::new(false));
+        let seen = ended.clone();
+        let thread = thread::spawn(move || {
+            while !seen.load(Ordering::SeqCst) {
+                for client in &clients {
+                    client.send(ALIVE.as_bytes()).unwrap();
+                }
+                thread::park_timeout(Duration::from_millis(100));
+            }
+        });
+        Self { ended, thread: Some(thread) }
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::SeqCst);
+        let thread = self.thread.take().unwrap();
+        thread.thread().unpark();
+        let _ = thread.join();
+    }
+}
+
+/// The flows that a data plane ever began.
+fn flows_begun(rig: &Rig, listener: &ListenerPlan) -> u64 {
+    let target = listener.default_target.as_ref().unwrap();
+    let of_worker = |worker| rig.registry.member(target.id, target.members[0].id, worker).connections.value();
+    (0..2).map(of_worker).sum()
 }
 
 #[test]
@@ -155,28 +207,33 @@ fn flows_of_udp_go_on_where_they_began_until_they_end() {
     listener.default_target = Some(Arc::new(target));
     let serving = Rig::serving(again(&listener));
     let old: Vec<_> = (0..8).map(|_| udp_client(address)).collect();
-    let flows: Vec<_> = old.iter().map(flow_of).collect();
+    let kept = Alive::keep(&old);
+    let flows = flows_of(&old);
 
     let next = successor(&serving, 2, &[&listener]);
     accept(&next);
     let left = thread::spawn(move || leave(&serving));
     let newer: Vec<_> = (0..8).map(|_| udp_client(address)).collect();
-    let newer_flows: Vec<_> = newer.iter().map(flow_of).collect();
+    let newer_kept = Alive::keep(&newer);
+    let newer_flows = flows_of(&newer);
     let last = successor(&next, 2, &[&listener]);
     accept(&last);
     let left_too = thread::spawn(move || leave(&next));
     let newest = udp_client(address);
+    let _newest_kept = Alive::keep([&newest]);
     let newest_flow = flow_of(&newest);
     for _ in 0..3 {
-        assert_eq!(old.iter().map(flow_of).collect::<Vec<_>>(), flows, "of the first process");
-        assert_eq!(newer.iter().map(flow_of).collect::<Vec<_>>(), newer_flows, "of the second");
+        assert_eq!(flows_of(&old), flows, "of the first process");
+        assert_eq!(flows_of(&newer), newer_flows, "of the second");
         assert_eq!(flow_of(&newest), newest_flow, "of the last");
     }
     assert!(!left.is_finished() && !left_too.is_finished(), "they wait for their flows");
+    assert_eq!(flows_begun(&last, &listener), 1);
+    drop((kept, newer_kept));
     left.join().unwrap();
     left_too.join().unwrap();
-    let again: Vec<_> = old.iter().map(flow_of).collect();
-    assert!(flows.iter().all(|flow| !again.contains(flow)), "they begin anew after their end");
+    flows_of(&old);
+    assert!(flows_begun(&last, &listener) > 8, "they begin anew after their end");
 }
 
 #[test]

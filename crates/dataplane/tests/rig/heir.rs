@@ -16,6 +16,7 @@ pub(crate) fn accept(rig: &Rig) {
     rig.runtime.block_on(rig.dataplane.accept());
 }
 
+/// Drains to the end of what is there. The limit is for what never ends.
 pub(crate) fn leave(rig: &Rig) {
-    rig.runtime.block_on(rig.dataplane.drain_after_handover(rig::PATIENCE));
+    rig.runtime.block_on(rig.dataplane.drain_after_handover(rig::PATIENCE * 6));
 }
