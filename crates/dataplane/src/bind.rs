@@ -22,12 +22,31 @@ pub(crate) fn bind_datagrams(address: SocketAddr) -> Result<UdpSocket, CannotLis
     receive(address).map_err(|error| CannotListen::new(address, &error))
 }
 
-fn receive(address: SocketAddr) -> io::Result<UdpSocket> {
+/// Refuses an address for datagrams that somebody has who would share it: the kernel would give what comes to both.
+pub(crate) fn check_unshared(address: SocketAddr) -> Result<(), CannotListen> {
+    let bound = datagram_socket(address).and_then(|socket| socket.bind(&address.into()));
+    bound.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => CannotListen {
+            address,
+            why: "the address is still in use, perhaps by the process before an upgrade for connections of a listener that is gone; \
+                  it is tried again until they have ended"
+                .to_owned(),
+        },
+        _ => CannotListen::new(address, &error),
+    })
+}
+
+fn datagram_socket(address: SocketAddr) -> io::Result<Socket> {
     let domain = if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
     let socket = Socket::new(domain, Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
+    Ok(socket)
+}
+
+fn receive(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = datagram_socket(address)?;
     socket.set_reuse_port(true)?;
     // More than net.core.rmem_max needs a privilege; without it the kernel gives what it may.
     if sockopt::set_socket_recv_buffer_size_force(&socket, DATAGRAM_QUEUE_BYTES).is_err() {
@@ -106,7 +125,11 @@ mod tests {
     fn workers_share_an_address_for_datagrams_and_beside_one_for_connections() {
         let connections = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = connections.local_addr().unwrap();
-        let _datagrams = [bind_datagrams(address).unwrap(), bind_datagrams(address).unwrap()];
+        check_unshared(address).unwrap();
+        let datagrams = [bind_datagrams(address).unwrap(), bind_datagrams(address).unwrap()];
+        assert!(check_unshared(address).unwrap_err().to_string().contains("still in use"));
+        drop(datagrams);
+        check_unshared(address).unwrap();
         let foreign = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let _foreign = UdpSocket::bind(foreign).unwrap();
         assert!(bind_datagrams(foreign).unwrap_err().to_string().contains("in use by another program"));

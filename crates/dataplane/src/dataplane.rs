@@ -110,6 +110,7 @@ fn begin(
         news: Mutex::new(Some(news)),
         faults: watch::Sender::default(),
         state: tokio::sync::Mutex::new(State {
+            took_over: inheritance.is_some(),
             heirlooms: inheritance.map(Heirlooms::from).unwrap_or_default(),
             ..State::default()
         }),

@@ -227,6 +227,39 @@ fn sessions_are_resumed_in_the_next_process() {
 }
 
 #[test]
+fn an_address_whose_last_clients_are_a_former_process_waits_for_their_end() {
+    let (old, new) = (member("old"), member("new"));
+    let address = free_address();
+    let plan = listener(address, &[old.address]);
+    let first = Rig::serving(again(&plan));
+    let (next, former) = run(async {
+        let mut tunnel = Tunnel::open(address).await;
+        tunnel.echo(b"here").await;
+        let taken = tokio::task::spawn_blocking(move || {
+            // The listener is deleted before the upgrade, and made again after it.
+            first.apply([]);
+            let next = successor(&first, 3, &[]);
+            accept(&next);
+            let former = thread::spawn(move || leave(&first));
+            let applied = next.apply([listener(address, &[new.address])]);
+            assert_eq!(applied.faults.len(), 1);
+            assert!(applied.faults[0].1.contains("still in use"), "{:?}", applied.faults);
+            (next, former)
+        });
+        let (next, former) = taken.await.unwrap();
+        for _ in 0..10 {
+            tunnel.move_elsewhere();
+            tunnel.echo(b"nobody takes its packets").await;
+        }
+        tunnel.close().await;
+        (next, former)
+    });
+    former.join().unwrap();
+    rig::eventually("it is tried again", || next.dataplane.faults().borrow().is_empty());
+    assert_eq!(run(name_at(address)), b"new");
+}
+
+#[test]
 fn a_successor_that_fails_leaves_connections_and_new_clients_as_they_were() {
     let member = member("one");
     let address = free_address();

@@ -11,7 +11,7 @@ use plan::{ListenerPlan, Plan};
 
 use super::agreed_tls::AgreedTls;
 use crate::{
-    bind::CannotListen,
+    bind::{CannotListen, check_unshared},
     handover::Heirlooms,
     http3,
     limits::{AllCaps, PolicyLimit},
@@ -31,6 +31,11 @@ pub(super) struct State {
     pub(super) caps: AllCaps,
     /// Sockets of QUIC, also those that serve the last clients of a listener that is gone.
     pub(super) quic: BTreeMap<SocketAddr, Weak<http3::Sockets>>,
+    /// Whether there was a process before this one. It may have sockets of QUIC that were not handed over, for the last clients of a
+    /// listener that was gone by then; they share no address with ours, because the kernel would place packets in either.
+    pub(super) took_over: bool,
+    /// Where QUIC was served since: nobody before us is there.
+    pub(super) quic_ours: BTreeSet<SocketAddr>,
     /// Whether the sockets were lent to a process that takes over: none is bound beside them.
     pub(super) lent: bool,
     pub(super) draining: bool,
@@ -72,8 +77,16 @@ impl State {
         }
         let sockets = match self.heirlooms.quic(address) {
             Some(lent) => http3::Sockets::inherit(lent, workers)?,
-            None => http3::Sockets::bind(address, workers)?,
+            None => {
+                if self.took_over && !self.quic_ours.contains(&address) {
+                    check_unshared(address)?;
+                }
+                http3::Sockets::bind(address, workers)?
+            }
         };
+        if self.took_over {
+            self.quic_ours.insert(address);
+        }
         self.quic.retain(|_, known| known.strong_count() > 0);
         self.quic.insert(address, Arc::downgrade(&sockets));
         Ok(sockets)
