@@ -66,11 +66,11 @@ class Stage:
         fields = {"default_tls_container_ref": (certificate or self.certificate())["id"], **(listener or {})}
         return self.front(members, protocol="HTTPS", listener=fields, pool={"protocol": "HTTP", **(pool or {})}, **options)
 
-    def standby(self, master, slave, *, protocol="TCP", monitor=None, load_balancer=None, **pool):
+    def standby(self, master, slave, *, protocol="TCP", listener=None, monitor=None, load_balancer=None, **pool):
         """`front` before an active/standby pool of those two, with its monitor."""
         lb = load_balancer or self.load_balancer()
         port = listener_port()
-        made = self.api.create("listeners", "listener", loadbalancer_id=lb["id"], protocol=protocol, protocol_port=port)
+        made = self.api.create("listeners", "listener", loadbalancer_id=lb["id"], protocol=protocol, protocol_port=port, **(listener or {}))
         members = [{"name": one.name, "address": one.address, "protocol_port": one.port, "subnet_cidr_id": self.subnet, "role": role}
                    for one, role in ((master, "master"), (slave, "slave"))]
         watch = {"type": "TCP", "delay": 1, "timeout": 1, "max_retries": 1, "max_retries_down": 1, **(monitor or {})}

@@ -175,6 +175,23 @@ def test_members_that_have_to_prove_who_they_are(fulcrum, member, stage, relay):
         assert client.send(b"anybody").exactly(7) == b"anybody"
 
 
+def test_of_a_standby_pool_who_serves_has_to_prove_it(member, stage):
+    ca = stage.beside("certificates", "certificate", type="client", certificate=pki.authority().pem)["id"]
+    master, slave = member("master", kind=SecureEcho), member("slave", kind=ForeignEcho)
+    proof = {"ca_certificate_id": ca, "server_name": INNER}
+    front = stage.standby(master, slave, protocol="TLS", member_tls=proof, listener={"default_tls_container_ref": stage.certificate()["id"]})
+    assert stage.api.show(f"master-slave-pools/{front.pool['id']}", "pool")["member_tls"] == proof
+    front.wait_status(master, "ONLINE")
+    front.wait_status(slave, "ONLINE")
+    with Secure(front.where) as client:
+        assert client.send(b"secret").exactly(6) == b"secret"
+    master.stop()
+    front.wait_status(master, "OFFLINE")
+    with pytest.raises(REFUSALS), Secure(front.where) as client:
+        client.send(b"secret").exactly(6)
+    assert slave.sessions == []
+
+
 def test_a_member_that_leaves_keeps_its_sessions_until_the_delay_is_over(member, relay):
     """10 s is the shortest that the API takes."""
     server = member("e", kind=SecureEcho)

@@ -78,13 +78,14 @@ pub(crate) fn check_monitor_stays(pool: &Pool, patch: &HealthMonitorPatch) -> Re
 #[cfg(test)]
 mod tests {
     use model::{
-        Algorithm, MemberPatch, MonitorType, NewPool, PoolPatch, pool::Stickiness, range::StickyMinutes,
+        Algorithm, MemberPatch, MemberTls, MonitorType, NewPool, PoolPatch, pool::Stickiness,
+        range::StickyMinutes,
     };
     use uuid::Uuid;
 
     use super::*;
     use crate::{
-        MemberRef, listener,
+        MemberRef, certificate, listener,
         member::batch,
         testing::{NETWORK, World, new_listener, new_member, new_pool, probe},
     };
@@ -159,6 +160,27 @@ mod tests {
         assert_eq!(world.blame(|draft| health_monitor::update(draft, monitor, slower)), "ok");
         assert_eq!(world.code(|draft| delete(draft, plain)), "not_found", "an ordinary pool");
         assert_eq!(world.code(|draft| delete(draft, PoolId::new(Uuid::nil()))), "not_found");
+    }
+
+    #[test]
+    fn its_members_can_be_verified_where_they_speak_tls() {
+        let mut world = World::new();
+        let (authority, server) = (world.client_ca().id, world.certificate(&[]).id);
+        for (why, protocol, authority, expect) in [
+            ("over TLS", PoolProtocol::Tls, authority, "ok"),
+            ("by a server's certificate", PoolProtocol::Tls, server, "member_tls"),
+            ("in clear", PoolProtocol::Tcp, authority, "member_tls"),
+        ] {
+            let member_tls = Some(MemberTls { authority, server_name: None });
+            let pool = NewPool { protocol, member_tls, ..new().pool };
+            let made = world.blame(|draft| create(draft, NewStandbyPool { pool, ..new() }));
+            assert_eq!(made, expect, "{why}");
+        }
+        let verified = |pool: &&Arc<Pool>| pool.member_tls.is_some();
+        let id = world.state.pools().values().find(verified).unwrap().id;
+        assert_eq!(world.code(|draft| certificate::delete(draft, authority)), "in_use");
+        world.run(|draft| delete(draft, id)).unwrap();
+        assert_eq!(world.code(|draft| certificate::delete(draft, authority)), "ok", "the pool is gone");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::v3::{
     list::{Filter, each, enterprise_project, maybe, nothing, one},
     load_balancer::PUBLIC_BORDER_GROUP,
     marks, member, pool,
-    pool::{settings, stickiness},
+    pool::{member_tls, settings, stickiness},
 };
 
 const WRAPPER: &str = "pool";
@@ -38,6 +38,8 @@ pub(crate) struct Wire {
     protocol: &'static str,
     lb_algorithm: &'static str,
     session_persistence: Option<stickiness::SessionPersistence>,
+    member_tls: Option<member_tls::MemberTls>,
+    member_proxy_protocol: Option<&'static str>,
     connection_drain: settings::ConnectionDrain,
     quic_cid_hash_strategy: Option<settings::QuicCidHashStrategy>,
     any_port_enable: bool,
@@ -137,7 +139,7 @@ pub(crate) fn decode_new(mut fields: Fields<'_>) -> Result<NewStandbyPool, Refus
         any_port: settings::decode_any_port(&mut fields, protocol)?.unwrap_or(false),
         drain: settings::decode_drain(&mut fields, None)?,
         all_down_forward: false,
-        member_tls: None,
+        member_tls: member_tls::decode(&mut fields, None)?.into_option(),
         outlier_detection: None,
         member_proxy_protocol: settings::decode_proxy_protocol(&mut fields)?.into_option(),
         quic_cid_hash: settings::decode_quic_cid_hash(&mut fields, None)?,
@@ -206,6 +208,8 @@ pub(crate) fn encode(view: &View, pool: &Pool) -> Wire {
         protocol: pool::protocol(pool),
         lb_algorithm: pool::algorithm(pool),
         session_persistence: pool.stickiness.as_ref().map(stickiness::encode),
+        member_tls: pool.member_tls.as_ref().map(member_tls::encode),
+        member_proxy_protocol: pool.member_proxy_protocol.map(settings::proxy_protocol),
         connection_drain: settings::encode_drain(pool.drain),
         quic_cid_hash_strategy: pool.quic_cid_hash.map(settings::encode_quic_cid_hash),
         any_port_enable: pool.any_port,
@@ -325,6 +329,7 @@ pub(crate) async fn delete(call: Call) -> Result<Response, Problem> {
 
 #[cfg(test)]
 mod tests {
+    use model::{MemberTls, ProxyVersion};
     use serde_json::{Value, json};
 
     use super::*;
@@ -355,6 +360,12 @@ mod tests {
         assert_eq!(made.slave.address.to_string(), "127.88.1.2");
         assert_eq!(made.pool.drain.unwrap().timeout.value(), 10);
         assert_eq!((made.probe.kind, made.probe.rise.value()), (MonitorType::Tcp, 3));
+        assert_eq!((made.pool.member_tls, made.pool.member_proxy_protocol), (None, None));
+        let told = json!({"protocol": "TLS", "member_proxy_protocol": "v2", "member_tls": {"ca_certificate_id": ID}});
+        let made = new(told).unwrap().pool;
+        let authority = ID.parse().unwrap();
+        assert_eq!(made.member_tls, Some(MemberTls { authority, server_name: None }));
+        assert_eq!(made.member_proxy_protocol, Some(ProxyVersion::V2));
         for (why, more, field) in [
             ("a protocol of layer 7", json!({"protocol": "HTTP"}), "protocol"),
             ("no type", json!({"type": ""}), "type"),
@@ -385,6 +396,7 @@ mod tests {
                 "healthmonitor.type",
             ),
             ("no probe", json!({"healthmonitor": null}), "healthmonitor"),
+            ("no authority", json!({"protocol": "TLS", "member_tls": {}}), "member_tls.ca_certificate_id"),
         ] {
             assert_eq!(new(more).map(drop), Err(field.to_owned()), "{why}");
         }

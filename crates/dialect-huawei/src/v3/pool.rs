@@ -1,7 +1,7 @@
 //! The pool in v3 words.
 
 pub(crate) mod batch;
-mod member_tls;
+pub(crate) mod member_tls;
 mod outlier_detection;
 pub(crate) mod settings;
 pub(crate) mod stickiness;

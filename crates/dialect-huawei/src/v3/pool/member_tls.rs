@@ -1,4 +1,4 @@
-//! `member_tls`: whether and how the members of an HTTPS pool are verified. A field of our own; the documents have none.
+//! `member_tls`: whether and how the members of an HTTPS or TLS pool are verified. A field of our own; the documents have none.
 
 use model::{MemberTls as Model, Patch, ServerName};
 use serde::Serialize;
@@ -17,7 +17,7 @@ pub(crate) struct MemberTls {
 // ---- decode ----
 
 /// What a request says of a pool that has `now` so far; what it leaves open stays so.
-pub(super) fn decode(pool: &mut Fields<'_>, now: Option<&Model>) -> Result<Patch<Model>, Refusal> {
+pub(crate) fn decode(pool: &mut Fields<'_>, now: Option<&Model>) -> Result<Patch<Model>, Refusal> {
     let mut fields = match pool.nullable_object("member_tls")? {
         Patch::Keep => return Ok(Patch::Keep),
         Patch::Clear => return Ok(Patch::Clear),
@@ -35,7 +35,7 @@ pub(super) fn decode(pool: &mut Fields<'_>, now: Option<&Model>) -> Result<Patch
 // ---- encode ----
 
 /// The setting as answers show it.
-pub(super) fn encode(member_tls: &Model) -> MemberTls {
+pub(crate) fn encode(member_tls: &Model) -> MemberTls {
     MemberTls {
         ca_certificate_id: member_tls.authority.simple(),
         server_name: member_tls.server_name.as_ref().map(ToString::to_string),
