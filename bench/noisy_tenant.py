@@ -4,12 +4,14 @@
 Both have a load balancer of their own on one node. The quiet one has a kept connection of HTTP/1.1 and one of HTTP/2 over TLS, which take
 turns at a steady pace. Each attack (tests/harness/attacks.py) is measured between two rounds without. Attackers, members and client are
 processes of the same machine; the attackers and the noisy tenant's member have the lowest priority, so that what they cost themselves
-counts as little as can be. What remains of that shows "spin", a process that only uses the machine.
+counts as little as can be. What remains of that shows "spin", a process that only uses the machine. With --apart the attacked load balancer
+is on a node of its own, beside the quiet one's on the same machine: what is then seen of an attack is not the quiet one's node's.
 
-Usage: .venv/bin/python bench/noisy_tenant.py [--seconds 5] [--pace 200] [ATTACK...]; $FULCRUM_BIN names the binary.
+Usage: .venv/bin/python bench/noisy_tenant.py [--seconds 5] [--pace 200] [--apart] [ATTACK...]; $FULCRUM_BIN names the binary.
 """
 
 import argparse
+import contextlib
 import statistics
 import sys
 import tempfile
@@ -51,24 +53,29 @@ def main():
     options.add_argument("attacks", nargs="*", choices=[[], CONTROL, *ATTACKS], metavar="ATTACK", help=", ".join([CONTROL, *ATTACKS]))
     options.add_argument("--seconds", type=float, default=5.0, help="of each round")
     options.add_argument("--pace", type=float, default=200.0, help="requests per second")
+    options.add_argument("--apart", action="store_true", help="the attacked load balancer is on another node")
     said = options.parse_args()
-    with tempfile.TemporaryDirectory() as place:
-        process = Fulcrum(Path(place), program=binary())
+    with contextlib.ExitStack() as stack:
         servers = [ProcessMember("quiet"), ProcessMember("noisy", nice=LOWEST)]
-        try:
-            run(Stage(process.start()), *servers, said)
-        finally:
-            process.stop()
-            for server in servers:
-                server.stop()
+        for server in servers:
+            stack.callback(server.stop)
+        stages = [node(stack) for _ in range(2 if said.apart else 1)]
+        run(stages[0], stages[-1], *servers, said)
 
 
-def run(stage, calm, loud, said):
+def node(stack):
+    """A node, until the end."""
+    process = Fulcrum(Path(stack.enter_context(tempfile.TemporaryDirectory())), program=binary())
+    stack.callback(process.stop)
+    return Stage(process.start())
+
+
+def run(stage, attacked, calm, loud, said):
     """Measures and prints the table."""
     web = stage.front([calm])
     secure = stage.secure([calm], listener={"http2_enable": True}, load_balancer=web.load_balancer)
-    targets = {True: stage.front([loud]), False: stage.secure([loud], listener={"http2_enable": True})}
-    print(f"{machine()}; {said.pace:.0f} requests per second, rounds of {said.seconds:.0f} s\n")
+    targets = {True: attacked.front([loud]), False: attacked.secure([loud], listener={"http2_enable": True})}
+    print(f"{machine()}; {said.pace:.0f} requests per second, rounds of {said.seconds:.0f} s{', the attacked one on another node' * said.apart}\n")
     print("| attack | blows per second | alone, p50 ms | p99 ms | under attack, p50 ms | p99 ms | p99 ÷ alone |\n|---|--:|--:|--:|--:|--:|--:|")
     with web.connect() as kept, Http2(secure.where) as streams:
         clients = [kept, streams]

@@ -22,6 +22,7 @@ use tokio::{net::TcpStream, task::JoinHandle};
 use crate::{
     http, introduced,
     layer4::{self, Open},
+    rounds::Place,
     service::Slot,
     sys::watched::Watched,
     table::Seat,
@@ -59,8 +60,8 @@ impl Door {
 
     /// See [`Rounds::poll_turn`](crate::rounds::Rounds::poll_turn).
     #[inline]
-    pub(crate) fn poll_turn(&self, waits: &mut bool, cx: &Context<'_>) -> Poll<()> {
-        self.worker.rounds.poll_turn(self.slot.share(), waits, cx)
+    pub(crate) fn poll_turn(&self, place: &mut Place, cx: &Context<'_>) -> Poll<()> {
+        self.worker.rounds.poll_turn(self.slot.share(), place, cx)
     }
 }
 
@@ -134,7 +135,7 @@ fn has_another(socket: &OwnedFd) -> bool {
 }
 
 async fn accept(door: Rc<Door>, socket: Rc<Watched>, held: Held) {
-    let mut waits = false;
+    let mut place = Place::default();
     loop {
         if !door.worker.may_accept() {
             rest(&door.worker).await;
@@ -147,7 +148,7 @@ async fn accept(door: Rc<Door>, socket: Rc<Watched>, held: Held) {
                 return Poll::Pending;
             }
             ready!(socket.poll_takeable(cx))?;
-            ready!(door.poll_turn(&mut waits, cx));
+            ready!(door.poll_turn(&mut place, cx));
             socket.poll_take(cx, take)
         });
         match next.await {

@@ -21,7 +21,7 @@ use crate::{
     blame, io,
     limits::Counted,
     relay::{Counts, Ended, Passed, Relay, Way},
-    rounds::CONNECT_UNITS,
+    rounds::{CONNECT_UNITS, Place},
     service::Service,
     stream::Stream,
     table::Seat,
@@ -67,9 +67,9 @@ async fn begin_secured(door: Rc<Door>, tcp: TcpStream, peer: SocketAddr, seat: S
         return io::reset_on_close(&tcp);
     };
     let mut accepting = Box::pin(tls::accept(&door, &service, terms, tcp, &seat, false));
-    let mut waits = false;
+    let mut place = Place::default();
     let accepted = poll_fn(|cx| {
-        ready!(door.poll_turn(&mut waits, cx));
+        ready!(door.poll_turn(&mut place, cx));
         accepting.as_mut().poll(cx)
     });
     let accepted = accepted.await;
@@ -103,8 +103,8 @@ struct Link {
     header: Box<[u8]>,
     /// The connection to the member was seen to stand.
     reached: bool,
-    /// Whether it waits for a round of its worker.
-    waits: bool,
+    /// Its place among those who wait for a round of the worker.
+    place: Place,
     _open: Open,
 }
 
@@ -153,7 +153,7 @@ impl Link {
             seated: false,
             header,
             reached: false,
-            waits: false,
+            place: Place::default(),
             _open: open,
         })
     }
@@ -163,7 +163,7 @@ impl Link {
             self.seat.occupy_with(cx.waker());
             self.seated = true;
         }
-        ready!(self.door.poll_turn(&mut self.waits, cx));
+        ready!(self.door.poll_turn(&mut self.place, cx));
         loop {
             let (listener, member) = (&self.service.counters, &self.work.member().counters);
             // A limit that is changed holds for connections that are there, too.

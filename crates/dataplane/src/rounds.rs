@@ -16,6 +16,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
     future::poll_fn,
+    num::NonZeroU32,
     rc::Rc,
     task::{Context, Poll, Waker},
 };
@@ -33,6 +34,9 @@ pub(crate) const CONNECT_UNITS: u32 = 2;
 
 /// Bytes that are moved in a unit, as a power of two: 32 KiB.
 const MOVED_BITS: u32 = 15;
+
+/// What a turn is taken to be worth of a listener of which nobody waited before.
+const WORTH_AT_FIRST: u32 = 4;
 
 /// How long listeners are taken to be at work beside others after both had something to do in one round, in ticks: 10 s.
 const SHARED_TICKS: u32 = 100;
@@ -55,22 +59,27 @@ pub(crate) struct Rounds {
 /// A listener's share of the rounds of its worker.
 #[derive(Default)]
 pub(crate) struct Share {
-    /// The round that the rest is about.
+    /// The round that `used` is about.
     round: Cell<u32>,
+    /// Units; at least [`SHARE_UNITS`] while connections wait, so that who comes new waits behind them.
     used: Cell<u32>,
-    /// Connections that were woken for this round, as they had waited, and have not come yet.
-    passes: Cell<u32>,
     waiting: RefCell<VecDeque<Waker>>,
-    /// Those at the front of `waiting` whom this round had no room for, though they had been woken for it.
-    turned_away: Cell<usize>,
+    /// The place of the one that began to wait last.
+    last: Cell<u32>,
+    /// How many were woken for the present round, and what one of them was worth before.
+    woken: Cell<u32>,
+    worth: Cell<u32>,
 }
+
+/// A connection's place among those of its listener that wait, if it does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place(Option<NonZeroU32>);
 
 impl Share {
     /// A turn was worth so much more than one unit.
     #[inline]
     pub(crate) fn charge(&self, units: u32) {
         self.used.set(self.used.get().saturating_add(units));
-        self.passes.set(self.passes.get().saturating_sub(units));
     }
 
     /// As [`Share::charge`], for so many bytes that were moved.
@@ -80,6 +89,30 @@ impl Share {
         if units > 0 {
             self.charge(u32::try_from(units).unwrap_or(u32::MAX));
         }
+    }
+
+    /// Whether a place is among those that wait still.
+    fn holds(&self, place: NonZeroU32) -> bool {
+        let behind = self.last.get().wrapping_sub(place.get()) as usize;
+        behind < self.waiting.borrow().len()
+    }
+
+    /// The place of one that begins to wait.
+    fn take_place(&self, waker: Waker) -> Place {
+        self.waiting.borrow_mut().push_back(waker);
+        let place = NonZeroU32::new(self.last.get().wrapping_add(1)).unwrap_or(NonZeroU32::MIN);
+        self.last.set(place.get());
+        Place(Some(place))
+    }
+
+    /// How many may be woken for a round: as many as are worth a share, going by those of the last one.
+    fn count_for_a_round(&self) -> usize {
+        let spent = self.used.get().saturating_sub(SHARE_UNITS);
+        if let woken @ 1.. = self.woken.get() {
+            self.worth.set(spent.div_ceil(woken));
+        }
+        let worth = if self.worth.get() == 0 { WORTH_AT_FIRST } else { self.worth.get() };
+        (SHARE_UNITS / worth).max(1) as usize
     }
 }
 
@@ -97,49 +130,44 @@ impl Rounds {
         }
     }
 
-    /// Ready when a connection of this listener may do something now; else its task is woken when it may. `waits` is the connection's:
-    /// whether it was told to wait.
+    /// Ready when a connection of this listener may do something now; else its task is woken when it may. `place` is the connection's.
     #[inline]
-    pub(crate) fn poll_turn(&self, share: &Rc<Share>, waits: &mut bool, cx: &Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_turn(&self, share: &Rc<Share>, place: &mut Place, cx: &Context<'_>) -> Poll<()> {
         if share.round.get() != self.number.get() {
             self.enter(share);
         }
         let used = share.used.get();
         if used < SHARE_UNITS {
             share.used.set(used + 1);
-            *waits = false;
+            *place = Place(None);
             return Poll::Ready(());
         }
-        self.poll_turn_beyond(share, waits, cx)
+        self.poll_turn_beyond(share, place, cx)
     }
 
     #[cold]
-    fn poll_turn_beyond(&self, share: &Rc<Share>, waits: &mut bool, cx: &Context<'_>) -> Poll<()> {
+    fn poll_turn_beyond(&self, share: &Rc<Share>, place: &mut Place, cx: &Context<'_>) -> Poll<()> {
         if self.over.get() || self.table.now() >= self.shared_until.get() {
             self.next();
             self.enter(share);
             share.used.set(1);
-            *waits = false;
+            *place = Place(None);
             return Poll::Ready(());
         }
-        let waited = std::mem::replace(waits, true);
-        if waited && share.passes.get() > 0 {
-            share.passes.set(share.passes.get() - 1);
-            *waits = false;
-            return Poll::Ready(());
+        match place.0 {
+            // Something else woke it.
+            Some(waits) if share.holds(waits) => return Poll::Pending,
+            Some(_) => {
+                share.charge(1);
+                *place = Place(None);
+                return Poll::Ready(());
+            }
+            None => {}
         }
-        let mut waiting = share.waiting.borrow_mut();
-        if waiting.is_empty() {
+        if share.waiting.borrow().is_empty() {
             self.waiting.borrow_mut().push(share.clone());
         }
-        if waited {
-            // It keeps its place.
-            let place = share.turned_away.get().min(waiting.len());
-            waiting.insert(place, cx.waker().clone());
-            share.turned_away.set(place + 1);
-        } else {
-            waiting.push_back(cx.waker().clone());
-        }
+        *place = share.take_place(cx.waker().clone());
         if let Some(task) = &*self.task.borrow() {
             task.wake_by_ref();
         }
@@ -168,16 +196,16 @@ impl Rounds {
         }
     }
 
-    /// Begins a round, and wakes those who waited and have room in it. While some wait, who comes new waits behind them.
+    /// Begins a round, and wakes those who waited and have room in it.
     fn release(&self) {
         self.next();
         self.waiting.borrow_mut().retain(|share| {
+            let count = share.count_for_a_round();
             self.enter(share);
             let mut waiting = share.waiting.borrow_mut();
-            let woken = waiting.len().min(SHARE_UNITS as usize);
+            let woken = waiting.len().min(count);
             share.used.set(SHARE_UNITS);
-            share.passes.set(woken as u32);
-            share.turned_away.set(0);
+            share.woken.set(woken as u32);
             waiting.drain(..woken).for_each(Waker::wake);
             !waiting.is_empty()
         });
@@ -192,7 +220,7 @@ impl Rounds {
     fn enter(&self, share: &Share) {
         share.round.set(self.number.get());
         share.used.set(0);
-        share.passes.set(0);
+        share.woken.set(0);
         self.active.set(self.active.get() + 1);
         if self.active.get() > 1 {
             self.shared_until.set(self.table.now().saturating_add(SHARED_TICKS));
@@ -221,10 +249,10 @@ mod tests {
         fn ready(&self, share: &Rc<Share>, name: (char, u32), units: u32) {
             let (rounds, served, asked, share) =
                 (self.rounds.clone(), self.served.clone(), self.asked.clone(), share.clone());
-            let mut waits = false;
+            let mut place = Place::default();
             tokio::task::spawn_local(poll_fn(move |cx| {
                 asked.set(asked.get() + 1);
-                std::task::ready!(rounds.poll_turn(&share, &mut waits, cx));
+                std::task::ready!(rounds.poll_turn(&share, &mut place, cx));
                 share.charge(units - 1);
                 served.borrow_mut().push(name);
                 Poll::Ready(())
@@ -288,6 +316,37 @@ mod tests {
             scene.until(101).await;
             let order: Vec<_> = scene.served.borrow().iter().filter(|one| one.0 == 'a').copied().collect();
             assert!(order.is_sorted(), "{order:?}");
+        });
+    }
+
+    #[test]
+    fn who_waits_has_one_place_however_often_it_is_woken() {
+        within_worker(async |scene: Scene| {
+            let [many, one] = [(); 2].map(|()| Rc::<Share>::default());
+            scene.ready(&one, ('b', 0), 1);
+            (0..SHARE_UNITS).for_each(|number| scene.ready(&many, ('a', number), 1));
+            scene.until(1 + SHARE_UNITS as usize).await;
+            // Within one poll, so no round begins meanwhile.
+            poll_fn(|cx| {
+                let (mut first, mut second) = (Place::default(), Place::default());
+                for _ in 0..100 {
+                    assert_eq!(scene.rounds.poll_turn(&many, &mut first, cx), Poll::Pending);
+                    assert_eq!(scene.rounds.poll_turn(&many, &mut second, cx), Poll::Pending);
+                }
+                assert_eq!(many.waiting.borrow().len(), 2);
+                scene.rounds.release();
+                assert_eq!(
+                    scene.rounds.poll_turn(&many, &mut Place::default(), cx),
+                    Poll::Pending,
+                    "behind them"
+                );
+                for place in [&mut first, &mut second] {
+                    assert_eq!(scene.rounds.poll_turn(&many, place, cx), Poll::Ready(()));
+                    assert_eq!(*place, Place::default());
+                }
+                Poll::Ready(())
+            })
+            .await;
         });
     }
 

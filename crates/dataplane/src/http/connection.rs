@@ -24,6 +24,7 @@ use crate::{
     layer4::Open,
     limits::{Flow, Ticket},
     relay::{self, Counts, Passed, Relay, Way},
+    rounds::Place,
     service::Service,
     stream::Stream,
     table::Seat,
@@ -52,8 +53,8 @@ pub(super) struct Connection {
     ticket: Ticket,
     /// Whether its deadline is already that of a draining worker.
     leaving: bool,
-    /// Whether it waits for a round of its worker.
-    waits: bool,
+    /// Its place among those who wait for a round of the worker.
+    place: Place,
     exchange: Option<Box<Exchange>>,
     _open: Option<Open>,
 }
@@ -81,15 +82,15 @@ pub(super) enum Life {
 /// Something rare that is done with a connection; it comes back from there if it goes on.
 pub(super) struct Rare {
     door: Rc<Door>,
-    /// Whether it waits for a round of its worker.
-    waits: bool,
+    /// Its place among those who wait for a round of the worker.
+    place: Place,
     work: Pin<Box<dyn Future<Output = Option<Connection>>>>,
 }
 
 impl Life {
     /// A connection that begins with something rare.
     pub(super) fn rare(door: Rc<Door>, work: impl Future<Output = Option<Connection>> + 'static) -> Self {
-        Self::Rare(Rare { door, waits: false, work: Box::pin(work) })
+        Self::Rare(Rare { door, place: Place::default(), work: Box::pin(work) })
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -105,11 +106,11 @@ impl Future for Life {
             let turn = match &mut *self {
                 Self::Over => return Poll::Ready(()),
                 Self::Ordinary(connection) => {
-                    ready!(connection.door.poll_turn(&mut connection.waits, cx));
+                    ready!(connection.door.poll_turn(&mut connection.place, cx));
                     ready!(connection.poll(cx))
                 }
-                Self::Rare(Rare { door, waits, work }) => {
-                    ready!(door.poll_turn(waits, cx));
+                Self::Rare(Rare { door, place, work }) => {
+                    ready!(door.poll_turn(place, cx));
                     match ready!(work.as_mut().poll(cx)) {
                         Some(mut connection) => {
                             if connection.seated {
@@ -187,7 +188,7 @@ impl Connection {
             held: None,
             ticket: 0,
             leaving: false,
-            waits: false,
+            place: Place::default(),
             exchange: None,
             _open: open,
         }
