@@ -6,6 +6,7 @@
 #[allow(dead_code, reason = "its connections read all the time")]
 mod client;
 #[path = "rig/echo.rs"]
+#[allow(dead_code, reason = "this file uses its part")]
 mod echo;
 mod rig;
 
