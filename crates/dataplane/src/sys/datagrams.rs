@@ -2,7 +2,7 @@
 //!
 //! rustix has no `recvmmsg`, and quinn-udp sends to one address at a time; a load balancer answers many clients at once.
 //!
-//! How to drive it: [`Batch::receive_from`] or [`Batch::receive`] fills places from the one that is named on; a place then holds a
+//! How to drive it: [`Batch::receive_from`], [`Batch::receive`] or [`Batch::receive_one`] fills places from the one that is named on; a place then holds a
 //! datagram ([`Batch::datagram`]) until it is filled again. [`Batch::send`] and [`Batch::send_to`] send what a range of places holds.
 
 #![allow(unsafe_code)]
@@ -14,6 +14,8 @@ use std::{
     os::fd::{AsFd, AsRawFd},
     ptr,
 };
+
+use rustix::net::RecvFlags;
 
 /// How many datagrams a batch holds.
 pub(crate) const PLACES: usize = 64;
@@ -97,6 +99,17 @@ impl Batch {
             let messages = &raw mut (*self.storage.as_ptr()).bare;
             self.receive_messages(socket, messages.cast(), first)
         }
+    }
+
+    /// Takes one datagram from a connected socket into this place.
+    pub(crate) fn receive_one(&mut self, socket: &impl AsFd, place: usize) -> io::Result<()> {
+        let from = place * STRIDE;
+        // SAFETY: the storage lives as long as this value, which is borrowed exclusively.
+        let room = unsafe { &mut (&mut (*self.storage.as_ptr()).bytes)[from..from + DATAGRAM_BYTES_MAX] };
+        let (length, _) = rustix::net::recv(socket, room, RecvFlags::DONTWAIT)?;
+        // Never longer than its room.
+        self.lengths[place] = length as u16;
+        Ok(())
     }
 
     /// # Safety
@@ -309,7 +322,10 @@ mod tests {
         let mut batch = Batch::new();
         assert_eq!(batch.receive(&here, PLACES - 2).unwrap(), 2, "as many as there is room for");
         assert_eq!((batch.datagram(PLACES - 2), batch.datagram(PLACES - 1)), (&b"a"[..], &b"bb"[..]));
-        assert_eq!(batch.receive(&here, 5).unwrap(), 1);
+        batch.receive_one(&here, 5).unwrap();
+        assert_eq!(batch.datagram(5), b"ccc");
+        let empty = batch.receive_one(&here, 6).unwrap_err();
+        assert_eq!(empty.kind(), io::ErrorKind::WouldBlock);
         assert_eq!(batch.send(&here, 5..6).unwrap(), 1);
         assert_eq!(batch.send(&here, PLACES - 1..PLACES).unwrap(), 1);
         let mut got = [0; 9];

@@ -46,7 +46,7 @@ impl Forwarder {
             }
         };
         let data = epoll::EventData::new_u64(id.to_bits());
-        epoll::add(answers.get(), &flow.upstream, data, epoll::EventFlags::IN | epoll::EventFlags::ET)?;
+        epoll::add(answers.get(), &flow.upstream, data, epoll::EventFlags::IN)?;
         Ok(())
     }
 
@@ -84,23 +84,21 @@ impl Forwarder {
             }
             return Poll::Ready(());
         }
+        let turn = flows.next_turn();
         let mut batch = self.worker.datagrams.borrow_mut();
         let mut outgoing = Outgoing { batch: batch.get_or_insert_with(Batch::new), filled: 0, port: 0 };
         for _ in 0..TURN_BATCHES {
             let taken = heard.poll_take(cx, |epoll| {
                 events.clear();
                 epoll::wait(epoll, rustix::buffer::spare_capacity(events), Some(&NOW))?;
-                Ok(((), events.len() == events.capacity()))
+                // It tells of a flow until nothing is left there, so only silence is the end.
+                Ok(((), !events.is_empty()))
             });
             match taken {
                 Poll::Ready(Ok(())) => {
                     for event in &*events {
-                        self.take_answers(
-                            &mut flows,
-                            FlowId::from_bits(event.data.u64()),
-                            &mut outgoing,
-                            now,
-                        );
+                        let id = FlowId::from_bits(event.data.u64());
+                        self.take_answers(&mut flows, id, &mut outgoing, turn, now);
                     }
                 }
                 Poll::Ready(Err(error)) => tracing::error!(%error, "cannot hear of answers"),
@@ -115,38 +113,30 @@ impl Forwarder {
         Poll::Pending
     }
 
-    /// Takes what a flow's member has said.
-    fn take_answers(&self, flows: &mut Flows, id: FlowId, outgoing: &mut Outgoing<'_>, now: u64) {
-        loop {
-            let Some((key, _)) = flows.table.get(id) else { return };
-            let client = key.client();
-            let Some(flow) = flows.table.value_mut(id) else { return };
-            if outgoing.filled == PLACES || (outgoing.filled > 0 && outgoing.port != flow.port) {
-                self.send_out(flows, outgoing);
-                continue;
+    /// Takes what a flow's member has said, or a part of it.
+    fn take_answers(&self, flows: &mut Flows, id: FlowId, outgoing: &mut Outgoing<'_>, turn: u16, now: u64) {
+        let Some((key, _)) = flows.table.get(id) else { return };
+        let client = key.client();
+        let Some(port) = flows.table.value_mut(id).map(|flow| flow.port) else { return };
+        if outgoing.filled == PLACES || (outgoing.filled > 0 && outgoing.port != port) {
+            self.send_out(flows, outgoing);
+        }
+        let first = outgoing.filled;
+        let Some(flow) = flows.table.value_mut(id) else { return };
+        match flow.receive(outgoing.batch, first, turn) {
+            Ok(count) => {
+                let mut places = first..first + count;
+                let Some(flow) = flows.table.handle_answer(now, id) else { return };
+                flow.note_answers(outgoing.batch, places.clone());
+                flow.look_at_member(outgoing.batch, places.clone(), now);
+                outgoing.port = port;
+                admit(&flows.service, outgoing.batch, &mut places, Way::Out);
+                outgoing.filled = places.end;
+                places.for_each(|place| outgoing.batch.set_peer(place, client));
             }
-            let first = outgoing.filled;
-            match outgoing.batch.receive(&flow.upstream, first) {
-                Ok(count) => {
-                    let mut places = first..first + count;
-                    let all_taken = places.end < PLACES;
-                    let Some(flow) = flows.table.handle_answer(now, id) else { return };
-                    flow.note_answers(outgoing.batch, places.clone());
-                    flow.look_at_member(outgoing.batch, places.clone(), now);
-                    outgoing.port = flow.port;
-                    admit(&flows.service, outgoing.batch, &mut places, Way::Out);
-                    outgoing.filled = places.end;
-                    places.for_each(|place| outgoing.batch.set_peer(place, client));
-                    if all_taken {
-                        return;
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if upstream::is_refusal(&error) => {
-                    return self.break_off(flows, id, &error, now);
-                }
-                Err(error) => return tracing::debug!(%client, %error, "a member's datagram was lost"),
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if upstream::is_refusal(&error) => self.break_off(flows, id, &error, now),
+            Err(error) => tracing::debug!(%client, %error, "a member's datagram was lost"),
         }
     }
 
