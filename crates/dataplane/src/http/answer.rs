@@ -141,7 +141,8 @@ pub(super) async fn send(mut connection: Connection, mut own: Box<Own>) -> Optio
         if let Some(draft) = own.log.take() {
             let head_sent = memchr::memmem::find(&out, b"\r\n\r\n").map_or(out.len(), |end| end + 4) as u64;
             let ending = Ending { status, sent: out.len() as u64, head_sent };
-            log::write(&connection.door, &own.service, connection.peer, &connection.client, draft, &ending);
+            let Connection { door, peer, client, rtt, .. } = &connection;
+            log::write(door, &own.service, *peer, client, rtt, draft, &ending);
         }
         let piece = [IoSlice::new(&out)];
         let written = connection.client.write(&piece).ok()?;

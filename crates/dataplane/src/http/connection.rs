@@ -27,6 +27,7 @@ use crate::{
     rounds::Place,
     service::Service,
     stream::Stream,
+    sys::rtt::RoundTrip,
     table::Seat,
     worker::DRAIN_GRACE,
 };
@@ -55,6 +56,8 @@ pub(super) struct Connection {
     leaving: bool,
     /// Its place among those who wait for a round of the worker.
     place: Place,
+    /// For the access log.
+    pub(super) rtt: RoundTrip,
     exchange: Option<Box<Exchange>>,
     _open: Option<Open>,
 }
@@ -189,6 +192,7 @@ impl Connection {
             ticket: 0,
             leaving: false,
             place: Place::default(),
+            rtt: RoundTrip::default(),
             exchange: None,
             _open: open,
         }
@@ -209,22 +213,22 @@ impl Connection {
                 };
                 match ended {
                     Ended::Next => {
-                        exchange.write_log(self.peer, &self.client);
+                        exchange.write_log(self.peer, &self.client, &self.rtt);
                         exchange.finish();
                         self.expect_next();
                     }
                     Ended::Close => {
-                        exchange.write_log(self.peer, &self.client);
+                        exchange.write_log(self.peer, &self.client, &self.rtt);
                         exchange.finish();
                         return Poll::Ready(self.close());
                     }
                     Ended::Linger => {
-                        exchange.write_log(self.peer, &self.client);
+                        exchange.write_log(self.peer, &self.client, &self.rtt);
                         exchange.finish();
                         return Poll::Ready(Turn::Linger);
                     }
                     Ended::Reset => {
-                        exchange.write_log(self.peer, &self.client);
+                        exchange.write_log(self.peer, &self.client, &self.rtt);
                         self.client.reset_on_close();
                         return Poll::Ready(Turn::Over);
                     }
@@ -395,7 +399,7 @@ impl Connection {
     async fn tunnel(self, mut exchange: Box<Exchange>, _agreed: Tunnel) -> Option<Self> {
         let record = exchange.take_record();
         let Exchange { service, work, stream, early, .. } = *exchange;
-        let Self { door, client, peer, seat, input, _open, .. } = self;
+        let Self { door, client, peer, seat, input, rtt, _open, .. } = self;
         let idle = service.plan.idle_timeout.max(response_timeout(&service));
         seat.expire_after(idle);
         let (up, down) = (Way::holding(input), Way::holding(early));
@@ -430,7 +434,7 @@ impl Connection {
             relay.reset();
         }
         if let Some(record) = record {
-            record.of_tunnel(relay.passed).write(&door, &service, peer, &relay.client);
+            record.of_tunnel(relay.passed).write(&door, &service, peer, &relay.client, &rtt);
         }
         None
     }

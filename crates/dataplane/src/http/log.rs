@@ -14,7 +14,9 @@ use model::TlsVersion;
 use telemetry::access_log::{Attempt, Record, Tls};
 use wire::h1::{HeaderId, RequestHead, Version};
 
-use crate::{acceptor::Door, relay::Passed, service::Service, stream::Stream, target::Target};
+use crate::{
+    acceptor::Door, relay::Passed, service::Service, stream::Stream, sys::rtt::RoundTrip, target::Target,
+};
 
 /// What is remembered of a request.
 pub(super) struct Draft {
@@ -69,8 +71,15 @@ impl Due {
     }
 
     /// Writes it.
-    pub(super) fn write(self, door: &Door, service: &Service, peer: SocketAddr, client: &Stream) {
-        write(door, service, peer, client, self.draft, &self.ending);
+    pub(super) fn write(
+        self,
+        door: &Door,
+        service: &Service,
+        peer: SocketAddr,
+        client: &Stream,
+        rtt: &RoundTrip,
+    ) {
+        write(door, service, peer, client, rtt, self.draft, &self.ending);
     }
 }
 
@@ -194,6 +203,7 @@ pub(super) fn write(
     service: &Service,
     peer: SocketAddr,
     client: &Stream,
+    rtt: &RoundTrip,
     mut draft: Box<Draft>,
     ending: &Ending,
 ) {
@@ -237,7 +247,7 @@ pub(super) fn write(
                 cipher: tls.facts.suite,
                 sni: tls.facts.server_name.as_deref(),
             }),
-            rtt_micros: client.rtt_micros(),
+            rtt_micros: rtt.micros(worker.table.now(), || client.rtt_micros()),
         };
         worker.access_log.borrow_mut().write(&record);
     }

@@ -17,7 +17,7 @@ use h2::Reason;
 use wire::h2::{Fault, Referee};
 
 use super::guard::{Flood, Guard};
-use crate::{buffer::Pending, stream::Stream, worker::Worker};
+use crate::{buffer::Pending, stream::Stream, sys::rtt::RoundTrip, worker::Worker};
 
 /// A connection, as its task and the h2 crate share it.
 pub(super) struct Socket {
@@ -31,6 +31,7 @@ pub(super) struct Socket {
     read: Cell<usize>,
     /// Bytes that were read for nobody.
     dropped: Cell<usize>,
+    rtt: RoundTrip,
 }
 
 /// Looks at all that goes between a client and the h2 crate.
@@ -76,6 +77,7 @@ impl Socket {
             moved: Cell::new(false),
             read: Cell::new(0),
             dropped: Cell::new(0),
+            rtt: RoundTrip::default(),
         })
     }
 
@@ -148,7 +150,7 @@ impl Socket {
     }
 
     pub(super) fn rtt_micros(&self) -> Option<u32> {
-        self.stream.borrow().rtt_micros()
+        self.rtt.micros(self.worker.table.now(), || self.stream.borrow().rtt_micros())
     }
 
     /// Takes bytes; those that were counted.

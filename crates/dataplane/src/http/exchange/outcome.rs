@@ -13,6 +13,7 @@ use crate::{
     },
     limits::Flow as Direction,
     stream::Stream,
+    sys::rtt::RoundTrip,
 };
 
 impl Exchange {
@@ -68,9 +69,9 @@ impl Exchange {
     }
 
     /// Writes the request down, where that is wanted. To be called once, when it has ended.
-    pub(in crate::http) fn write_log(&mut self, peer: SocketAddr, client: &Stream) {
+    pub(in crate::http) fn write_log(&mut self, peer: SocketAddr, client: &Stream, rtt: &RoundTrip) {
         if let Some(record) = self.take_record() {
-            record.write(&self.door, &self.service, peer, client);
+            record.write(&self.door, &self.service, peer, client, rtt);
         }
     }
 
