@@ -9,6 +9,10 @@ PYTEST ?= tests
 # Which scenarios are measured, and with which options.
 BENCH ?= h1-small h1-64k h1-1m h1-post h1-chunked h1-conn h1-rate h1-log rules-10k tcp-small tcp-1m tcp-conn \
   tls-small tls-1m tls-hs-ecdsa tls-hs-rsa tls-resumed h2-small h2-64k udp-small idle-http idle-tls start-5k
+# The same of HTTP/3, beside the peers of a newer Debian: this one's cannot speak it.
+BENCH_H3 ?= h3-small h3-64k
+# And of one worker beside two.
+BENCH_WORKERS ?= h1-small h1-rate h1-conn conn-rate tcp-small tcp-rate h2-small h2-rate udp-small udp-rate
 
 .DEFAULT_GOAL := help
 .PHONY: help run check test fmt clippy docs unit fuzz release pytest soak bench clean
@@ -35,6 +39,12 @@ bench: release ## CPU per request beside HAProxy and nginx; BENCH="h1-small --ro
 	bench/seed_many.py
 	bench/seed_rules.py
 	bench/bench.py $(BENCH) --candidate 'fulcrum:http,tcp,udp,many,http-log,rules,tls-ecdsa,tls-rsa,h2=bench/start.sh'
+	cargo build --release -p dataplane --example h3_load
+	-test -x bench/out/newer/nginx-new || bench/newer-peers.sh bench/out/newer
+	bench/bench.py $(BENCH_H3) --peers '' --peer haproxy-new:haproxy=bench/out/newer/haproxy-new --peer nginx-new:nginx=bench/out/newer/nginx-new \
+	  --reference haproxy-new --candidate 'fulcrum:h3=bench/start.sh'
+	bench/bench.py $(BENCH_WORKERS) --peers '' --reference one --candidate 'one:http,tcp,h2,udp=bench/start.sh' \
+	  --candidate 'two:http,tcp,h2,udp=env WORKERS=2 bench/start.sh' --candidate 'apart:http,tcp,h2,udp=env WORKERS=2 CORES=0,1 bench/start.sh'
 	bench/first_byte.py
 	bench/change.py
 

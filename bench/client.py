@@ -145,7 +145,7 @@ class Api:
         lb = self.load_balancer(vip)
         if logged:
             self.create("logtanks", "logtank", loadbalancer_id=lb["id"], log_group_id="bench", log_topic_id="bench")
-        inner = "HTTP" if protocol == "HTTPS" else protocol
+        inner = "HTTP" if protocol in ("HTTPS", "QUIC") else protocol
         pool = self.create("pools", "pool", loadbalancer_id=lb["id"], protocol=inner, lb_algorithm="ROUND_ROBIN")
         self.member(pool["id"], to)
         return self.create("listeners", "listener", loadbalancer_id=lb["id"], protocol=protocol, protocol_port=port, default_pool_id=pool["id"], **listener)

@@ -145,6 +145,28 @@ def wait_for(address, process, seconds=20):
     raise RuntimeError(f"does not listen on {address} after {seconds} s")
 
 
+def wait_for_quic(address, process, seconds=20):
+    """As wait_for: a packet of a version that nobody knows is answered at once, with those that are (RFC 9000 section 6)."""
+    host, port = address.rsplit(":", 1)
+    question = (bytes([0xC0]) + bytes.fromhex("1a2a3a4a") + bytes([8]) + bytes(8) + bytes([8]) + bytes(8)).ljust(1200, b"\0")
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not process.alive():
+            raise RuntimeError(f"ended before it listened on {address}")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+            one.settimeout(0.2)
+            try:
+                one.connect((host, int(port)))
+                one.send(question)
+                if one.recv(2048)[1:5] == bytes(4):
+                    return
+            except TimeoutError:
+                pass
+            except OSError:
+                time.sleep(0.02)
+    raise RuntimeError(f"does not speak QUIC on {address} after {seconds} s")
+
+
 def free_port():
     with socket.socket() as s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

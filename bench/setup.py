@@ -39,11 +39,11 @@ def main():
         for member in api.get(f"pools/{pool}/members")["members"]:
             api.delete(f"pools/{pool}/members/{member['id']}")
         api.member(pool, backend)
-    elif kind in ("tls-ecdsa", "tls-rsa", "h2"):
+    elif kind in ("tls-ecdsa", "tls-rsa", "h2", "h3"):
         pem = {name: Path(os.environ[f"BENCH_{variable}"]).read_text() for name, variable in (("certificate", "CERT"), ("private_key", "KEY"))}
         certificate = api.create("certificates", "certificate", **pem)
-        api.forward(vip, int(port), "HTTPS", backend, default_tls_container_ref=certificate["id"], http2_enable=kind == "h2",
-                    tls_ciphers_policy="tls-1-2-fs-with-1-3")
+        how = {"http2_enable": kind == "h2", "tls_ciphers_policy": "tls-1-2-fs-with-1-3"} if kind != "h3" else {}
+        api.forward(vip, int(port), "QUIC" if kind == "h3" else "HTTPS", backend, default_tls_container_ref=certificate["id"], **how)
     else:
         api.forward(vip, int(port), {"http": "HTTP", "http-log": "HTTP", "tcp": "TCP", "udp": "UDP"}[kind], backend, logged=kind == "http-log")
 

@@ -1,7 +1,8 @@
 #!/bin/sh
 # The harness's candidate command: becomes the server of one scenario kind and serves until SIGTERM.
 #   ./bench.py quick --candidate 'fulcrum:http,tcp=./start.sh'
-# One worker, an access log for kind http-log only. What the harness asks for is made through the API by setup.py, which runs outside this
+# One worker, or as many as $WORKERS says, on the core that the harness gives it, or on those that $CORES says; an access log for kind
+# http-log only. What the harness asks for is made through the API by setup.py, which runs outside this
 # process's tree and is gone before the load begins; the server itself replaces this shell.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -10,10 +11,10 @@ kind=${BENCH_KIND:?run by bench.py, which sets BENCH_KIND, BENCH_LISTEN, BENCH_B
 [ -x "$binary" ] || { echo "no binary at $binary: cargo build --release first, or set FULCRUM_BIN" >&2; exit 2; }
 
 case $kind in
-  http | http-log | tcp | udp | tls-ecdsa | tls-rsa | h2)
+  http | http-log | tcp | udp | tls-ecdsa | tls-rsa | h2 | h3)
     directory=$BENCH_DIR/fulcrum-$kind-$$
     mkdir -p "$directory"
-    python3 -c "from pathlib import Path; import sys; sys.path.insert(0, '$here'); from client import write_config; write_config(Path('$directory'))" ;;
+    python3 -c "from pathlib import Path; import sys; sys.path.insert(0, '$here'); from client import write_config; write_config(Path('$directory'), ${WORKERS:-1})" ;;
   many)
     directory=$here/out/many
     [ -f "$directory/stamp" ] || { echo "kind many starts from a data directory made before: run $here/seed_many.py" >&2; exit 2; } ;;
@@ -30,4 +31,5 @@ esac
 # server nor, at ordinary priority, waits until the load is over.
 listen=127.0.0.2:$((20000 + $$ % 10000))
 [ "$kind" = rules ] || ( taskset -c "0-$(($(nproc --all) - 1))" python3 "$here/setup.py" "$kind" "$directory/data" "http://$listen" & )
+[ -z "${CORES:-}" ] || taskset -pc "$CORES" $$ >/dev/null
 exec "$binary" up --data "$directory/data" --config "$directory/bench.toml" --listen "$listen"
