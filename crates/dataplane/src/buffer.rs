@@ -73,6 +73,15 @@ impl Buffers {
         buffer
     }
 
+    /// Adds bytes to a buffer that usually has none.
+    pub(crate) fn add(&self, buffer: &mut Vec<u8>, bytes: &[u8]) {
+        if buffer.capacity() == 0 {
+            *buffer = self.keep(bytes);
+        } else {
+            buffer.extend_from_slice(bytes);
+        }
+    }
+
     /// Takes a buffer back.
     pub(crate) fn give_back(&self, mut buffer: Vec<u8>) {
         let mut kept = self.kept.borrow_mut();
@@ -109,11 +118,7 @@ impl Pending {
             if rest.is_empty() {
                 continue;
             }
-            if self.bytes.capacity() == 0 {
-                self.bytes = buffers.keep(rest);
-            } else {
-                self.bytes.extend_from_slice(rest);
-            }
+            buffers.add(&mut self.bytes, rest);
         }
     }
 

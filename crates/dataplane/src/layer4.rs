@@ -167,14 +167,14 @@ impl Link {
         loop {
             let (listener, member) = (&self.service.counters, &self.work.member().counters);
             // A limit that is changed holds for connections that are there, too.
-            let limiting = self.door.slot.limiting_bytes();
+            let caps = self.door.slot.byte_caps();
             let counts = Counts {
                 from_client: &listener.bytes_in,
                 to_client: &listener.bytes_out,
                 from_member: &member.bytes_in,
                 to_member: &member.bytes_out,
                 waits: &listener.bandwidth_waits,
-                caps: limiting.as_ref().and_then(|service| service.caps.as_ref()),
+                caps: caps.as_deref(),
             };
             let idle = self.service.plan.idle_timeout;
             let stopped = self.door.slot.is_over() || self.work.is_over();

@@ -24,7 +24,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::config::DESCRIPTORS_RESERVED;
 
-pub(crate) use caps::{AllCaps, Applied, Caps, Counted, Flow};
+pub(crate) use caps::{AllCaps, Applied, Caps, Counted, Direction};
 pub(crate) use pacer::{Pacer, Ticket};
 
 /// The limit, and what counts against it. A worker below its share looks at nothing of the others'.

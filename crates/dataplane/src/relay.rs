@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use crate::{
     buffer::Pending,
     io,
-    limits::{Caps, Flow, Ticket},
+    limits::{Caps, Direction, Ticket},
     pipe::{PIPE_BYTES, Pipe},
     stream::Stream,
     table::Seat,
@@ -104,12 +104,12 @@ impl Relay {
         stopped: bool,
         counts: &Counts<'_>,
     ) -> Poll<Ended> {
-        let turn = |way: &Way, flow| match counts.caps {
+        let turn = |way: &Way, direction| match counts.caps {
             Some(_) if way.state == State::Done => 0,
-            Some(caps) => caps.turn(flow),
+            Some(caps) => caps.turn(direction),
             None => TURN_BYTES,
         };
-        let turns = (turn(&self.up, Flow::In), turn(&self.down, Flow::Out));
+        let turns = (turn(&self.up, Direction::In), turn(&self.down, Direction::Out));
         let mut ends = Ends {
             worker: &self.worker,
             from: &mut self.client,
@@ -135,8 +135,8 @@ impl Relay {
         let moved = Passed { up: moved_up, down: ends.moved };
         let mut waits = false;
         if let Some(caps) = counts.caps {
-            caps.settle(Flow::In, turns.0, moved.up);
-            caps.settle(Flow::Out, turns.1, moved.down);
+            caps.settle(Direction::In, turns.0, moved.up);
+            caps.settle(Direction::Out, turns.1, moved.down);
             waits = (turns.0 == 0 && self.up.state != State::Done)
                 || (turns.1 == 0 && self.down.state != State::Done);
             if waits {

@@ -32,7 +32,7 @@ pub(crate) struct Service {
     /// The terms of its TLS.
     pub(crate) tls: Option<Arc<Terms>>,
     /// What it may take; none: nothing is limited.
-    pub(crate) caps: Option<Caps>,
+    pub(crate) caps: Option<Rc<Caps>>,
     /// What an HTTP listener writes into requests.
     pub(crate) inserted: Inserted,
     /// What its answers get; none: what all get.
@@ -60,7 +60,7 @@ impl Service {
             .iter()
             .map(|policy| PolicyWork::new(&plan, policy, &bounds.policies, sticky_key))
             .collect();
-        let caps = Caps::new(&bounds.caps);
+        let caps = Caps::new(&bounds.caps).map(Rc::new);
         Rc::new(Self { plan, counters, target, targets: named, policies, tls, caps, inserted, announced })
     }
 
@@ -105,12 +105,10 @@ impl Slot {
         self.service.borrow().clone()
     }
 
-    /// The present service, where bytes are limited.
+    /// The caps of the present service, where they limit bytes.
     #[inline]
-    pub(crate) fn limiting_bytes(&self) -> Option<Rc<Service>> {
-        let service = self.service.borrow();
-        let limits = service.caps.as_ref().is_some_and(|caps| caps.limit_bytes());
-        limits.then(|| service.clone())
+    pub(crate) fn byte_caps(&self) -> Option<Rc<Caps>> {
+        self.service.borrow().caps.as_ref().filter(|caps| caps.limit_bytes()).cloned()
     }
 
     pub(crate) fn set_service(&self, service: Rc<Service>) {

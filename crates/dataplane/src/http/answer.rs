@@ -11,7 +11,7 @@ use super::{
     log::{self, Draft, Ending},
     policy::PolicyAnswer,
 };
-use crate::{buffer::Pending, limits::Flow, service::Service};
+use crate::{buffer::Pending, limits::Direction, service::Service};
 
 /// An answer to be made.
 pub(super) struct Own {
@@ -149,7 +149,7 @@ pub(super) async fn send(mut connection: Connection, mut own: Box<Own>) -> Optio
         own.service.counters.bytes_out.add(written as u64);
         if let Some(caps) = &own.service.caps {
             // All of it goes out at once, or as soon as the client takes it.
-            caps.owe(Flow::Out, out.len() as u64);
+            caps.owe(Direction::Out, out.len() as u64);
         }
         pending.keep(&worker.buffers, &piece, written);
     }

@@ -17,12 +17,11 @@ use super::{
     desync::{self, Verdict},
     early,
     exchange::{Ended, Exchange},
-    flow::keep,
 };
 use crate::{
     acceptor::Door,
     layer4::Open,
-    limits::{Flow, Ticket},
+    limits::{Caps, Direction, Ticket},
     relay::{self, Counts, Passed, Relay, Way},
     rounds::Place,
     service::Service,
@@ -284,11 +283,9 @@ impl Connection {
                 },
                 Some(Held::Turn) => match waits_for_turn(&door) {
                     None => self.held = None,
-                    Some(service) => {
-                        service.counters.bandwidth_waits.inc();
-                        if let Some(caps) = &service.caps {
-                            caps.wait(&worker.pacer, &mut self.ticket, cx.waker());
-                        }
+                    Some(caps) => {
+                        door.slot.service().counters.bandwidth_waits.inc();
+                        caps.wait(&worker.pacer, &mut self.ticket, cx.waker());
                         return Poll::Pending;
                     }
                 },
@@ -343,14 +340,14 @@ impl Connection {
                         waits_for_turn(&door).map(|_| Held::Turn)
                     };
                     if held.is_some() {
-                        keep(worker, &mut self.input, &scratch[..length]);
+                        worker.buffers.add(&mut self.input, &scratch[..length]);
                         self.held = held;
                         continue;
                     }
                     return Poll::Ready(self.begin(head, &scratch[head.len()..length]));
                 }
                 Ok(Parsed::Partial(scan)) => {
-                    keep(worker, &mut self.input, &scratch[..length]);
+                    worker.buffers.add(&mut self.input, &scratch[..length]);
                     if self.scan.is_none() && (self.leaving || !self.fresh) {
                         // The time for the head runs from its first byte.
                         self.seat.expire_after(request_timeout(&door.slot.service()));
@@ -417,14 +414,14 @@ impl Connection {
             ticket: 0,
         };
         let ended = poll_fn(|cx| {
-            let limiting = door.slot.limiting_bytes();
+            let caps = door.slot.byte_caps();
             let counts = Counts {
                 from_client: &service.counters.bytes_in,
                 to_client: &service.counters.bytes_out,
                 from_member: &work.member().counters.bytes_in,
                 to_member: &work.member().counters.bytes_out,
                 waits: &service.counters.bandwidth_waits,
-                caps: limiting.as_ref().and_then(|service| service.caps.as_ref()),
+                caps: caps.as_deref(),
             };
             let polled = relay.poll(cx, &seat, idle, work.is_over(), &counts);
             door.slot.share().charge_moved(relay.take_moved());
@@ -440,12 +437,10 @@ impl Connection {
     }
 }
 
-/// The listener's service, if no request may begin now, as too much has come from clients.
+/// The caps by which no request may begin now, as too much has come from clients.
 #[inline]
-fn waits_for_turn(door: &Door) -> Option<Rc<Service>> {
-    let service = door.slot.limiting_bytes()?;
-    let has_turn = service.caps.as_ref().is_none_or(|caps| caps.has_turn(Flow::In));
-    (!has_turn).then_some(service)
+fn waits_for_turn(door: &Door) -> Option<Rc<Caps>> {
+    door.slot.byte_caps().filter(|caps| !caps.has_turn(Direction::In))
 }
 
 /// How long a response may take to go on.

@@ -33,7 +33,7 @@ use super::{
 };
 use crate::{
     acceptor::Door,
-    limits::{Flow as Direction, Ticket},
+    limits::{Caps, Direction, Ticket},
     service::Service,
     stream::Stream,
     target::{Tried, Work},
@@ -117,8 +117,8 @@ enum UpState {
 struct Turns {
     up: u64,
     down: u64,
-    /// Whose caps allow it.
-    service: Rc<Service>,
+    /// What allows it.
+    caps: Rc<Caps>,
 }
 
 /// How an exchange ended.
@@ -175,18 +175,17 @@ impl Exchange {
     #[inline]
     fn take_turns(&mut self) -> Option<Turns> {
         (self.up.held, self.down.held) = (false, false);
-        let Some(service) = self.door.slot.limiting_bytes() else {
+        let Some(caps) = self.door.slot.byte_caps() else {
             (self.up.turn, self.down.turn) = (TURN_BYTES, TURN_BYTES);
             return None;
         };
-        let caps = service.caps.as_ref()?;
         (self.up.turn, self.down.turn) = (caps.turn(Direction::In), caps.turn(Direction::Out));
-        Some(Turns { up: self.up.turn, down: self.down.turn, service })
+        Some(Turns { up: self.up.turn, down: self.down.turn, caps })
     }
 
     /// Whether something waits for bandwidth; then the task is woken when it is its turn.
     fn wait_for_turn(&mut self, turns: Option<&Turns>, cx: &mut Context<'_>) -> bool {
-        let Some(caps) = turns.and_then(|turns| turns.service.caps.as_ref()) else { return false };
+        let Some(Turns { caps, .. }) = turns else { return false };
         let waits = self.up.held || self.down.held;
         if waits {
             self.service.counters.bandwidth_waits.inc();

@@ -381,7 +381,7 @@ impl Flow {
         self.bulk = bytes == WINDOW_BYTES;
         let taken = self.feed(worker, &window[..bytes], to)?;
         if taken < bytes {
-            keep(worker, surplus, &window[taken..bytes]);
+            worker.buffers.add(surplus, &window[taken..bytes]);
         }
         Poll::Ready(Ok(()))
     }
@@ -492,13 +492,4 @@ struct Step<'b> {
     line: SizeLine,
     data: &'b [u8],
     end: &'static [u8],
-}
-
-/// Adds bytes to a buffer that is usually absent.
-pub(super) fn keep(worker: &Worker, buffer: &mut Vec<u8>, bytes: &[u8]) {
-    if buffer.capacity() == 0 {
-        *buffer = worker.buffers.keep(bytes);
-    } else {
-        buffer.extend_from_slice(bytes);
-    }
 }

@@ -159,14 +159,25 @@ impl Decimal {
     }
 
     fn push_number(&mut self, number: u16) {
-        let mut unit = 10_000;
-        while unit > 1 && number < unit {
-            unit /= 10;
+        // Divisors that are known when this is compiled cost no division.
+        if number >= 10_000 {
+            self.push_digit(number / 10_000);
         }
-        while unit > 0 {
-            self.push(b'0' + (number / unit % 10) as u8);
-            unit /= 10;
+        if number >= 1000 {
+            self.push_digit(number / 1000);
         }
+        if number >= 100 {
+            self.push_digit(number / 100);
+        }
+        if number >= 10 {
+            self.push_digit(number / 10);
+        }
+        self.push_digit(number);
+    }
+
+    /// The last digit of a number.
+    fn push_digit(&mut self, number: u16) {
+        self.push(b'0' + (number % 10) as u8);
     }
 }
 

@@ -46,7 +46,7 @@ impl Tap {
             return worker.buffers.give_back(std::mem::take(&mut self.bytes));
         }
         for piece in pieces {
-            super::flow::keep(worker, &mut self.bytes, piece);
+            worker.buffers.add(&mut self.bytes, piece);
         }
     }
 

@@ -159,7 +159,7 @@ struct Bytes {
 
 /// Which way bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flow {
+pub(crate) enum Direction {
     /// From a client.
     In,
     /// To a client.
@@ -221,36 +221,36 @@ impl Caps {
     }
 
     /// How many bytes a connection may move now; 0: none, it has to [`Caps::wait`]. To be [`Caps::settle`]d.
-    pub(crate) fn turn(&self, flow: Flow) -> u64 {
-        self.turn_bytes.map_or(u64::MAX, |most| self.take_bytes(flow, most))
+    pub(crate) fn turn(&self, direction: Direction) -> u64 {
+        self.turn_bytes.map_or(u64::MAX, |most| self.take_bytes(direction, most))
     }
 
     /// Whether a connection would get a turn.
-    pub(crate) fn has_turn(&self, flow: Flow) -> bool {
-        let turn = self.turn(flow);
-        self.settle(flow, turn, 0);
+    pub(crate) fn has_turn(&self, direction: Direction) -> bool {
+        let turn = self.turn(direction);
+        self.settle(direction, turn, 0);
         turn > 0
     }
 
     /// Says how many bytes moved in a turn.
-    pub(crate) fn settle(&self, flow: Flow, turn: u64, moved: u64) {
+    pub(crate) fn settle(&self, direction: Direction, turn: u64, moved: u64) {
         if self.turn_bytes.is_none() {
             return;
         }
         match moved.checked_sub(turn) {
-            None => self.give_back_to(flow, turn - moved, self.each.len()),
-            Some(beyond) => self.owe(flow, beyond),
+            None => self.give_back_to(direction, turn - moved, self.each.len()),
+            Some(beyond) => self.owe(direction, beyond),
         }
     }
 
     /// Bytes that moved, or will, without a turn: they are paid before others get one.
-    pub(crate) fn owe(&self, flow: Flow, bytes: u64) {
+    pub(crate) fn owe(&self, direction: Direction, bytes: u64) {
         if bytes == 0 {
             return;
         }
         for InWorker { applied, shares } in &self.each {
-            if applied.cap.bytes[flow as usize].is_some() {
-                let owed = &mut shares.borrow_mut().bytes[flow as usize].owed;
+            if applied.cap.bytes[direction as usize].is_some() {
+                let owed = &mut shares.borrow_mut().bytes[direction as usize].owed;
                 *owed = owed.saturating_add(bytes);
             }
         }
@@ -262,36 +262,36 @@ impl Caps {
     }
 
     /// How many of so many bytes may pass now: all caps together. What is not used is given back.
-    pub(crate) fn take_bytes(&self, flow: Flow, most: u64) -> u64 {
+    pub(crate) fn take_bytes(&self, direction: Direction, most: u64) -> u64 {
         let now_ns = (self.clock)();
         let mut given = most;
         for (place, InWorker { applied, shares }) in self.each.iter().enumerate() {
-            let Some(shaper) = &applied.cap.bytes[flow as usize] else { continue };
+            let Some(shaper) = &applied.cap.bytes[direction as usize] else { continue };
             let taken = {
-                let Bytes { share, owed } = &mut shares.borrow_mut().bytes[flow as usize];
+                let Bytes { share, owed } = &mut shares.borrow_mut().bytes[direction as usize];
                 let taken = share.take_up_to(shaper, now_ns, given.saturating_add(*owed));
                 let paid = taken.min(*owed);
                 *owed -= paid;
                 taken - paid
             };
-            self.give_back_to(flow, given - taken, place);
+            self.give_back_to(direction, given - taken, place);
             given = taken;
         }
         given
     }
 
     /// Puts back what was taken and did not pass.
-    pub(crate) fn give_back(&self, flow: Flow, bytes: u64) {
-        self.give_back_to(flow, bytes, self.each.len());
+    pub(crate) fn give_back(&self, direction: Direction, bytes: u64) {
+        self.give_back_to(direction, bytes, self.each.len());
     }
 
-    fn give_back_to(&self, flow: Flow, bytes: u64, before: usize) {
+    fn give_back_to(&self, direction: Direction, bytes: u64, before: usize) {
         if bytes == 0 {
             return;
         }
         for InWorker { applied, shares } in &self.each[..before] {
-            if let Some(shaper) = &applied.cap.bytes[flow as usize] {
-                shares.borrow_mut().bytes[flow as usize].share.give_back(shaper, bytes);
+            if let Some(shaper) = &applied.cap.bytes[direction as usize] {
+                shares.borrow_mut().bytes[direction as usize].share.give_back(shaper, bytes);
             }
         }
     }
@@ -401,11 +401,11 @@ mod tests {
         let both = ListenerLimits { own: limits, load_balancer: limits, flavor: None };
         let caps = Caps { clock: || 0, ..Caps::new(&all.of(&plan(1, both), 1)).unwrap() };
         assert!(caps.limit_bytes());
-        assert_eq!(caps.take_bytes(Flow::In, READ_BYTES), READ_BYTES);
-        caps.give_back(Flow::In, READ_BYTES - 100);
-        let again = caps.take_bytes(Flow::In, 2 * READ_BYTES);
+        assert_eq!(caps.take_bytes(Direction::In, READ_BYTES), READ_BYTES);
+        caps.give_back(Direction::In, READ_BYTES - 100);
+        let again = caps.take_bytes(Direction::In, 2 * READ_BYTES);
         assert_eq!(again, READ_BYTES - 100);
-        assert_eq!(caps.take_bytes(Flow::Out, 1000), 1000, "each way has its own");
+        assert_eq!(caps.take_bytes(Direction::Out, 1000), 1000, "each way has its own");
     }
 
     #[test]
@@ -419,33 +419,33 @@ mod tests {
         let mut passed = 0;
         for ms in 0..10_000 {
             NOW.set(ms * 1_000_000);
-            for flow in [Flow::In, Flow::Out] {
-                let turn = caps.turn(flow);
+            for direction in [Direction::In, Direction::Out] {
+                let turn = caps.turn(direction);
                 assert!(turn <= TURN_BYTES_MIN, "others want something, too");
                 // In: much more than the turn. Out: less.
                 let moved = if turn == 0 {
                     0
-                } else if flow == Flow::In {
+                } else if direction == Direction::In {
                     READ_BYTES
                 } else {
                     turn / 2
                 };
-                caps.settle(flow, turn, moved);
-                passed += if flow == Flow::In { moved } else { 0 };
+                caps.settle(direction, turn, moved);
+                passed += if direction == Direction::In { moved } else { 0 };
             }
         }
         let most = RATE * 10 + RATE / 4 + READ_BYTES;
         assert!((RATE * 10..=most).contains(&passed), "{passed} of {most}");
-        assert!(caps.has_turn(Flow::Out), "half of each turn was given back");
-        caps.owe(Flow::Out, RATE);
-        assert!(!caps.has_turn(Flow::Out), "a second's worth, and a quarter was there");
+        assert!(caps.has_turn(Direction::Out), "half of each turn was given back");
+        caps.owe(Direction::Out, RATE);
+        assert!(!caps.has_turn(Direction::Out), "a second's worth, and a quarter was there");
         let waited = (10_000..).find(|ms| {
             NOW.set(ms * 1_000_000);
-            caps.has_turn(Flow::Out)
+            caps.has_turn(Direction::Out)
         });
         assert!((10_700..=11_000).contains(&waited.unwrap()), "{waited:?}");
         let unlimited = Limits { connections: Some(1), ..Limits::default() };
         let caps = Caps::new(&all.of(&plan(2, own(unlimited)), 1)).unwrap();
-        assert!(!caps.limit_bytes() && caps.turn(Flow::In) == u64::MAX);
+        assert!(!caps.limit_bytes() && caps.turn(Direction::In) == u64::MAX);
     }
 }

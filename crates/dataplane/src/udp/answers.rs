@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     clock,
-    limits::Flow as Way,
+    limits::Direction,
     sys::{
         datagrams::{Batch, PLACES},
         watched::Watched,
@@ -130,7 +130,7 @@ impl Forwarder {
                 flow.note_answers(outgoing.batch, places.clone());
                 flow.look_at_member(outgoing.batch, places.clone(), now);
                 outgoing.port = port;
-                admit(&flows.service, outgoing.batch, &mut places, Way::Out);
+                admit(&flows.service, outgoing.batch, &mut places, Direction::Out);
                 outgoing.filled = places.end;
                 places.for_each(|place| outgoing.batch.set_peer(place, client));
             }

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     blame, clock,
     layer4::Open,
-    limits::Flow as Way,
+    limits::Direction,
     service::Service,
     source,
     sys::{
@@ -88,7 +88,7 @@ impl Forwarder {
             let mut places = from..from + 1 + more;
             from = places.end;
             if let Some(client) = client {
-                admit(&flows.service, batch, &mut places, Way::In);
+                admit(&flows.service, batch, &mut places, Direction::In);
                 if places.is_empty() {
                     continue;
                 }
@@ -228,10 +228,10 @@ impl Forwarder {
 
 /// Leaves only as many datagrams as the bandwidth of the listener allows; the others are dropped. They have come together, so the last
 /// ones go.
-pub(super) fn admit(service: &Service, batch: &Batch, places: &mut Range<usize>, way: Way) {
+pub(super) fn admit(service: &Service, batch: &Batch, places: &mut Range<usize>, direction: Direction) {
     let Some(caps) = service.caps.as_ref().filter(|caps| caps.limit_bytes()) else { return };
     let length = |place| batch.datagram(place).len() as u64;
-    let given = caps.take_bytes(way, places.clone().map(length).sum());
+    let given = caps.take_bytes(direction, places.clone().map(length).sum());
     let mut passed = 0;
     let end = places.clone().find(|&place| {
         let more = length(place);
@@ -239,7 +239,7 @@ pub(super) fn admit(service: &Service, batch: &Batch, places: &mut Range<usize>,
         passed += if fits { more } else { 0 };
         !fits
     });
-    caps.give_back(way, given - passed);
+    caps.give_back(direction, given - passed);
     if let Some(end) = end {
         service.counters.datagrams_over_limit.add((places.end - end) as u64);
         places.end = end;

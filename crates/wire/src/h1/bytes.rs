@@ -1,8 +1,9 @@
 //! Which bytes may stand where, and finding the first one that may not.
 //!
-//! The three scans (`token_end`, `target_end`, `field_end`) are most of what parsing a head costs, so they look at
-//! eight bytes at once in a 64-bit word; a table answers for the rest. (SSE2 would need `unsafe`.)
+//! The scans are most of what parsing a head costs, so they look at sixteen bytes at once (SSE2, NEON); a table answers for the rest.
 //! Sources: RFC 9110 §5.6.2 (token), §5.5 (field-value), RFC 3986 §3 (target).
+
+use wide::u8x16;
 
 /// A byte of a token: header names, methods, codings (RFC 9110 §5.6.2).
 const TOKEN: u8 = 1;
@@ -12,6 +13,10 @@ const TARGET: u8 = 2;
 const FIELD: u8 = 4;
 /// A byte of a registered name or IPv4 address in Host; see `Authority` for what RFC 3986 allows and we do not.
 const REG_NAME: u8 = 8;
+/// A byte of a path that is never part of `.`, `..`, a backslash or a percent-encoding.
+const PLAIN: u8 = 16;
+/// Any byte but the question mark, which begins a query.
+const NO_QUERY: u8 = 32;
 
 /// First index at or after `from` whose byte is no token byte; `buf.len()` when there is none.
 #[inline]
@@ -35,6 +40,18 @@ pub(super) fn target_end(buf: &[u8], from: usize) -> usize {
 #[inline(always)]
 pub(super) fn field_end(buf: &[u8], from: usize) -> usize {
     scan::<FIELD>(buf, from).0
+}
+
+/// First index at or after `from` of `%`, `.` or a backslash; `buf.len()` when there is none.
+#[inline]
+pub(super) fn plain_end(buf: &[u8], from: usize) -> usize {
+    scan::<PLAIN>(buf, from).0
+}
+
+/// First index at or after `from` of a question mark; `buf.len()` when there is none.
+#[inline]
+pub(super) fn query_start(buf: &[u8], from: usize) -> usize {
+    scan::<NO_QUERY>(buf, from).0
 }
 
 /// Is this a token (RFC 9110 §5.6.2), at least one byte long?
@@ -99,56 +116,49 @@ fn is(byte: u8, class: u8) -> bool {
     CLASS[byte as usize] & class != 0
 }
 
-/// As `scan_by_table`, many bytes at a time. Also says whether a byte was acquitted: see `may_acquit`.
+/// As `scan_by_table`, sixteen bytes at a time. Also says whether a byte was acquitted: see `may_acquit`.
 #[inline(always)]
 fn scan<const CLASS: u8>(buf: &[u8], from: usize) -> (usize, bool) {
     let mut at = from;
-    if CLASS == FIELD {
-        // Values are long: let the compiler use its vectors.
-        while let Some(chunk) = buf.get(at..).and_then(|rest| rest.first_chunk::<16>()) {
-            if chunk.iter().fold(false, |bad, &b| bad | (b < 0x20) | (b == 0x7f)) {
-                break;
-            }
-            at += 16;
+    while let Some(block) = buf.get(at..).and_then(|rest| rest.first_chunk()) {
+        let clean = clean::<CLASS>(block);
+        at += clean;
+        if clean < BLOCK {
+            return if may_acquit::<CLASS>(buf[at]) {
+                (scan_by_table::<CLASS>(buf, at), true)
+            } else {
+                (at, false)
+            };
         }
-    }
-    while let Some(chunk) = buf.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let suspects = suspects::<CLASS>(u64::from_le_bytes(*chunk));
-        if suspects == 0 {
-            at += 8;
-            continue;
-        }
-        at += first(suspects);
-        return if may_acquit::<CLASS>(buf[at]) {
-            (scan_by_table::<CLASS>(buf, at), true)
-        } else {
-            (at, false)
-        };
     }
     scan_tail::<CLASS>(buf, at)
 }
 
-/// Fewer than eight bytes are left: look at the last eight of the buffer again and forget those before `at`.
+/// Fewer than sixteen bytes are left: look at the last sixteen of the buffer again and forget those before `at`.
 fn scan_tail<const CLASS: u8>(buf: &[u8], at: usize) -> (usize, bool) {
     if at >= buf.len() {
         return (buf.len(), false);
     }
-    let Some(chunk) = buf.last_chunk::<8>() else { return (scan_by_table::<CLASS>(buf, at), true) };
-    let suspects = suspects::<CLASS>(u64::from_le_bytes(*chunk) >> (8 * (8 - (buf.len() - at))));
-    let at = buf.len().min(at + first(suspects));
+    let left = buf.len() - at;
+    let block = match buf.last_chunk() {
+        Some(last) => (u128::from_le_bytes(*last) >> (8 * (BLOCK - left))).to_le_bytes(),
+        None => {
+            let mut block = [0; BLOCK];
+            block[..left].copy_from_slice(&buf[at..]);
+            block
+        }
+    };
+    let at = buf.len().min(at + clean::<CLASS>(&block));
     if at < buf.len() && may_acquit::<CLASS>(buf[at]) {
         return (scan_by_table::<CLASS>(buf, at), true);
     }
     (at, false)
 }
 
-/// Index of the first suspect; 8 when there is none.
-#[inline]
-fn first(suspects: u64) -> usize {
-    (suspects.trailing_zeros() / 8) as usize
-}
+/// How many bytes are looked at together.
+const BLOCK: usize = 16;
 
-/// Is a suspect byte in the class after all? The word tests are coarser than the table for bytes that are rare.
+/// Is a suspect byte in the class after all? `clean` is coarser than the table for bytes that are rare.
 #[inline]
 fn may_acquit<const CLASS: u8>(byte: u8) -> bool {
     match CLASS {
@@ -158,39 +168,30 @@ fn may_acquit<const CLASS: u8>(byte: u8) -> bool {
     }
 }
 
-/// 0x80 in the first byte of `x` that may be outside the class, and perhaps in bytes after it (never before it).
+/// How many bytes at the beginning of a block are surely in the class.
 ///
-/// `TOKEN` suspects all but letters, digits and `-`, `REG_NAME` all but these and `.`; `FIELD` suspects HTAB too.
-#[inline]
-fn suspects<const CLASS: u8>(x: u64) -> u64 {
-    /// 0x80 in the first byte that is below `limit`, which is at most 0x80; bytes after it are noise.
-    #[inline]
-    fn below(x: u64, limit: u8) -> u64 {
-        x.wrapping_sub(ONES * u64::from(limit)) & !x & HIGH
-    }
-    /// 0x80 in each byte that is at least `from` and at most `to`, of bytes below 0x80.
-    #[inline]
-    fn within(y: u64, from: u8, to: u8) -> u64 {
-        y.wrapping_add(ONES * u64::from(0x80 - from)) & !y.wrapping_add(ONES * u64::from(0x7f - to))
-    }
-    match CLASS {
+/// `TOKEN` is only sure of letters, digits and `-`, `REG_NAME` of these and `.`; `FIELD` is not of HTAB.
+#[inline(always)]
+fn clean<const CLASS: u8>(block: &[u8; BLOCK]) -> usize {
+    let x = u8x16::new(*block);
+    let is = |byte: u8| x.simd_eq(u8x16::splat(byte));
+    let within = |x: u8x16, from: u8, to: u8| {
+        let above = x - u8x16::splat(from);
+        above.min(u8x16::splat(to - from)).simd_eq(above)
+    };
+    let good = match CLASS {
         TOKEN | REG_NAME => {
-            let y = x & !HIGH;
-            let letter = within(y | (ONES * 0x20), b'a', b'z');
-            let digit = within(y, b'0', b'9');
-            let dash = within(y, b'-', if CLASS == TOKEN { b'-' } else { b'.' });
-            !((letter | digit | dash) & !x) & HIGH
+            let letter = within(x | u8x16::splat(0x20), b'a', b'z');
+            letter | within(x, b'0', b'9') | within(x, b'-', if CLASS == TOKEN { b'-' } else { b'.' })
         }
-        TARGET => {
-            below(x, 0x21) | x & HIGH | below(x ^ (ONES * 0x7f), 1) | below(x ^ (ONES * u64::from(b'#')), 1)
-        }
-        FIELD => below(x, 0x20) | below(x ^ (ONES * 0x7f), 1),
-        _ => HIGH,
-    }
+        TARGET => within(x, 0x21, 0x7e) & !is(b'#'),
+        FIELD => within(x, 0x20, 0xff) & !is(0x7f),
+        PLAIN => !(is(b'%') | is(b'\\') | is(b'.')),
+        NO_QUERY => !is(b'?'),
+        _ => u8x16::splat(0),
+    };
+    good.to_bitmask().trailing_ones() as usize
 }
-
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x8080_8080_8080_8080;
 
 #[cold]
 fn scan_by_table<const CLASS: u8>(buf: &[u8], from: usize) -> usize {
@@ -218,6 +219,12 @@ static CLASS: [u8; 256] = {
         if c.is_ascii_alphanumeric() || among(c, b"-._~!$&'()*+;=") {
             class |= REG_NAME;
         }
+        if !among(c, b"%\\.") {
+            class |= PLAIN;
+        }
+        if c != b'?' {
+            class |= NO_QUERY;
+        }
         table[b] = class;
         b += 1;
     }
@@ -239,33 +246,33 @@ const fn among(byte: u8, set: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_wide_scans_agree_with_the_table_for_every_byte_at_every_place() {
+    fn agrees_with_the_table<const CLASS: u8>() {
         for len in [1, 7, 15, 16, 17, 31, 33] {
             for place in 0..len {
                 for byte in 0..=255u8 {
                     let mut buf = vec![b'a'; len];
                     buf[place] = byte;
                     for from in 0..=len {
+                        let expect = scan_by_table::<CLASS>(&buf, from);
                         assert_eq!(
-                            token_end(&buf, from),
-                            scan_by_table::<TOKEN>(&buf, from),
-                            "{byte} {place}"
-                        );
-                        assert_eq!(
-                            target_end(&buf, from),
-                            scan_by_table::<TARGET>(&buf, from),
-                            "{byte} {place}"
-                        );
-                        assert_eq!(
-                            field_end(&buf, from),
-                            scan_by_table::<FIELD>(&buf, from),
-                            "{byte} {place}"
+                            scan::<CLASS>(&buf, from).0,
+                            expect,
+                            "{byte} at {place} of {len}, from {from}"
                         );
                     }
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_wide_scans_agree_with_the_table_for_every_byte_at_every_place() {
+        agrees_with_the_table::<TOKEN>();
+        agrees_with_the_table::<TARGET>();
+        agrees_with_the_table::<FIELD>();
+        agrees_with_the_table::<REG_NAME>();
+        agrees_with_the_table::<PLAIN>();
+        agrees_with_the_table::<NO_QUERY>();
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Request heads: RFC 9112 §3 and everything that decides how to treat the request.
 
-use super::bytes::{target_end, token_end};
+use super::bytes::{query_start, target_end, token_end};
 use super::connection::{Options, read_upgrade};
 use super::framing::declared;
 use super::table::{line_error, read_lines};
-use super::target::{expects_continue, read_target};
+use super::target::{AuthorityAt, expects_continue, read_target};
 use super::{
     Authority, EMPTY_LINES_MAX, Framing, HeadError, Header, HeaderId, Headers, Limits, METHOD_BYTES_MAX,
     Method, MethodKind, Parsed, TargetForm, UpgradeToken, Version,
@@ -43,7 +43,9 @@ pub struct RequestFacts {
     target_start: u32,
     target_end: u32,
     path_start: u32,
-    host: Option<(u32, u32)>,
+    /// Where the query begins, with its question mark; `target_end` when there is none.
+    query_start: u32,
+    host: Option<AuthorityAt>,
     method: MethodKind,
     form: TargetForm,
     version: Version,
@@ -132,21 +134,21 @@ impl<'b> RequestHead<'b> {
     /// The path, for routing: as received, neither decoded nor normalised. Empty for CONNECT.
     #[inline]
     pub fn path(&self) -> &'b [u8] {
-        if self.facts.form == TargetForm::Authority {
-            return b"";
-        }
-        let whole = self.path_and_query();
-        match memchr::memchr(b'?', whole) {
-            Some(0) => b"/",
-            Some(n) => &whole[..n],
-            None => whole,
+        let (start, end) = self.path_range();
+        match self.facts.form {
+            TargetForm::Authority => b"",
+            TargetForm::Absolute if start == end => match self.query() {
+                Some(_) => b"/",
+                None => self.path_and_query(),
+            },
+            _ => &self.buf[start..end],
         }
     }
 
     /// The query behind the first `?`, without it.
     pub fn query(&self) -> Option<&'b [u8]> {
-        let whole = self.path_and_query();
-        memchr::memchr(b'?', whole).map(|n| &whole[n + 1..])
+        let (start, end) = (self.facts.query_start as usize, self.facts.target_end as usize);
+        (start < end).then(|| &self.buf[start + 1..end])
     }
 
     /// The version.
@@ -159,8 +161,7 @@ impl<'b> RequestHead<'b> {
     /// HTTP/1.0 requests without Host.
     #[inline]
     pub fn host(&self) -> Option<Authority<'b>> {
-        let (start, end) = self.facts.host?;
-        Authority::parse(&self.buf[start as usize..end as usize]).ok()
+        self.facts.host.map(|host| host.of(self.buf))
     }
 
     /// How the body is delimited.
@@ -222,6 +223,12 @@ impl<'b> RequestHead<'b> {
         self.headers.is_nominated(self.buf, name)
     }
 
+    /// Where the path is in `buf`, as far as the target has one.
+    #[inline]
+    pub(super) fn path_range(&self) -> (usize, usize) {
+        (self.facts.path_start as usize, self.facts.query_start as usize)
+    }
+
     #[inline]
     pub(super) fn buf(&self) -> &'b [u8] {
         self.buf
@@ -277,7 +284,7 @@ fn read_request(
 
     let host = read_host(buf, headers, version)?;
     let host = match target.authority {
-        Some((from, to)) => Some(((target_start + from) as u32, (target_start + to) as u32)),
+        Some((from, to)) => Some(AuthorityAt::check(buf, target_start + from, target_start + to)?),
         None => host,
     };
     let framing = declared(buf, headers, version)?;
@@ -309,6 +316,7 @@ fn read_request(
         target_start: target_start as u32,
         target_end: target_end as u32,
         path_start: (target_start + target.path) as u32,
+        query_start: query_start(buf, target_start + target.path).min(target_end) as u32,
         host,
         method,
         form: target.form,
@@ -377,17 +385,16 @@ fn odd_version_line(rest: &[u8]) -> Result<Option<Version>, HeadError> {
     Err(HeadError::UnsupportedVersion)
 }
 
-/// The span of the one Host value, checked.
+/// Where the one Host value is, checked.
 #[inline(always)]
-fn read_host(buf: &[u8], headers: &Headers, version: Version) -> Result<Option<(u32, u32)>, HeadError> {
+fn read_host(buf: &[u8], headers: &Headers, version: Version) -> Result<Option<AuthorityAt>, HeadError> {
     let Some(slot) = headers.first(HeaderId::HOST) else {
         return if version == Version::Http11 { Err(HeadError::HostMissing) } else { Ok(None) };
     };
     if headers.repeated().contains(HeaderId::HOST) {
         return Err(HeadError::HostRepeated);
     }
-    Authority::parse(slot.value(buf))?;
-    Ok(Some((slot.value_start, slot.value_end)))
+    AuthorityAt::check(buf, slot.value_start as usize, slot.value_end as usize).map(Some)
 }
 
 /// ` HTTP/1.1\r\n`

@@ -3,6 +3,7 @@
 //!
 //! What would let two parsers disagree on where a message ends is no suspicion: it is refused by the parser.
 
+use super::bytes::plain_end;
 use super::table::Slot;
 use super::{Framing, HeaderId, HeaderSet, MethodKind, RequestHead, TargetForm, Version};
 
@@ -93,7 +94,33 @@ impl RequestHead<'_> {
         if table.underscores && self.has_look_alike() {
             return Some(Suspicion::LookAlikeName);
         }
-        is_ambiguous(self.path()).then_some(Suspicion::AmbiguousPath)
+        self.is_ambiguous().then_some(Suspicion::AmbiguousPath)
+    }
+
+    /// Whether servers may differ in what the path names.
+    fn is_ambiguous(&self) -> bool {
+        let buf = self.buf();
+        let (start, end) = self.path_range();
+        let mut at = plain_end(buf, start);
+        while at < end {
+            let rest = &buf[at..end];
+            let odd = match rest {
+                [b'%', high, low, ..] => {
+                    matches!([*high, low.to_ascii_lowercase()], [b'2', b'e' | b'f'] | [b'5', b'c'])
+                }
+                [b'.', ..] => {
+                    let segment = rest.split(|&byte| byte == b'/').next().unwrap_or_default();
+                    at > start && buf[at - 1] == b'/' && matches!(segment, b"." | b"..")
+                }
+                [b'\\', ..] => true,
+                _ => false,
+            };
+            if odd {
+                return true;
+            }
+            at = plain_end(buf, at + 1);
+        }
+        false
     }
 
     fn has_look_alike(&self) -> bool {
@@ -111,30 +138,6 @@ impl RequestHead<'_> {
 /// Whether a list of protocols has one of that name.
 fn lists(value: &[u8], name: &[u8]) -> bool {
     value.split(|&byte| byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(name))
-}
-
-fn is_ambiguous(path: &[u8]) -> bool {
-    let mut from = 0;
-    while let Some(at) = memchr::memchr3(b'%', b'\\', b'.', &path[from..]).map(|at| from + at) {
-        match path[at] {
-            b'\\' => return true,
-            b'%' => {
-                let code = path.get(at + 1..at + 3).map(|code| [code[0], code[1].to_ascii_lowercase()]);
-                if matches!(code, Some([b'2', b'e' | b'f'] | [b'5', b'c'])) {
-                    return true;
-                }
-            }
-            _ if at > 0 && path[at - 1] == b'/' => {
-                let segment = path[at..].split(|&byte| byte == b'/').next().unwrap_or_default();
-                if matches!(segment, b"." | b"..") {
-                    return true;
-                }
-            }
-            _ => {}
-        }
-        from = at + 1;
-    }
-    false
 }
 
 #[cfg(test)]

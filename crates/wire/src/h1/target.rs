@@ -166,6 +166,31 @@ impl<'b> Authority<'b> {
     }
 }
 
+/// Where a checked authority is in a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AuthorityAt {
+    start: u32,
+    end: u32,
+    host_len: u16,
+    port: Option<u16>,
+}
+
+impl AuthorityAt {
+    /// Checks the bytes from `start` to `end`, which are below 4 GiB.
+    #[inline]
+    pub(super) fn check(buf: &[u8], start: usize, end: usize) -> Result<Self, HeadError> {
+        let Authority { host_len, port, .. } = Authority::parse(&buf[start..end])?;
+        Ok(Self { start: start as u32, end: end as u32, host_len: host_len as u16, port })
+    }
+
+    /// It, in the buffer that was checked.
+    #[inline]
+    pub(super) fn of<'b>(&self, buf: &'b [u8]) -> Authority<'b> {
+        let bytes = &buf[self.start as usize..self.end as usize];
+        Authority { bytes, host_len: self.host_len.into(), port: self.port }
+    }
+}
+
 impl std::fmt::Debug for Authority<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Authority({})", self.bytes.escape_ascii())

@@ -11,7 +11,7 @@ use crate::{
         answer::{Own, RouterCode},
         log::{Due, Ending},
     },
-    limits::Flow as Direction,
+    limits::Direction,
     stream::Stream,
     sys::rtt::RoundTrip,
 };
@@ -92,9 +92,7 @@ impl Exchange {
         listener.bytes_out.add(to_client);
         member.bytes_in.add(from_member);
         member.bytes_out.add(to_member);
-        if let Some(Turns { up, down, service }) = turns
-            && let Some(caps) = &service.caps
-        {
+        if let Some(Turns { up, down, caps }) = turns {
             caps.settle(Direction::In, *up, from_client);
             caps.settle(Direction::Out, *down, to_client);
         }

@@ -23,12 +23,12 @@ use crate::{
         answer::{Own, Reply, RouterCode},
         connection::Connection,
         cors, early,
-        flow::{Fault, Flow, keep},
+        flow::{Fault, Flow},
         mirror,
         policy::{self, By, Way},
         sticky::{Stuck, look, unmark},
     },
-    limits::Flow as Direction,
+    limits::Direction,
     rounds::CONNECT_UNITS,
     service::Service,
     target::{Target, Tried},
@@ -60,7 +60,7 @@ impl Exchange {
                    connection: &mut Connection,
                    log| {
             if bodiless && !rest.is_empty() {
-                keep(worker, &mut connection.input, rest);
+                worker.buffers.add(&mut connection.input, rest);
             }
             let head_only = head.method_kind() == MethodKind::Head;
             // What follows a CONNECT may be meant for its tunnel.
@@ -138,7 +138,7 @@ impl Exchange {
             }
         }
         if taken < rest.len() && up_state == UpState::Open {
-            keep(worker, &mut connection.input, &rest[taken..]);
+            worker.buffers.add(&mut connection.input, &rest[taken..]);
         }
         if up.is_done() {
             up_state = UpState::Sent;
@@ -299,9 +299,8 @@ fn write_head(
     let inserted = &service.inserted;
     inserted.write(&mut lines, head, connection.peer, door.address, connection.client.client_tls())?;
     // Only HTTP/1.0 requests may come without a host; they get the address that the client reached.
-    let hostless = head.version() == Version::Http10 && head.host().is_none();
-    let address = if hostless { door.address.to_string() } else { String::new() };
-    let host_default = Authority::parse(if hostless { address.as_bytes() } else { b"elb" });
+    let address = if head.host().is_none() { door.address.to_string() } else { String::new() };
+    let host_default = head.host().map_or_else(|| Authority::parse(address.as_bytes()), Ok);
     let Ok(host_default) = host_default else { return Err(wire::h1::BadHeaderLine::Value) };
     let mut drop = service.inserted.drop;
     if let Some(sticky) = &target.sticky

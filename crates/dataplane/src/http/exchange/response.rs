@@ -16,7 +16,7 @@ use crate::http::{
     DROPPED_WHEN_ANNOUNCED,
     coding::{self, Coding},
     connection::Connection,
-    flow::{Fault, WINDOW_BYTES, keep},
+    flow::{Fault, WINDOW_BYTES},
     sticky,
 };
 
@@ -73,7 +73,7 @@ impl Exchange {
                         return Poll::Ready(Err(HeadFault::Malformed));
                     }
                     Ok(Parsed::Partial(scan)) => {
-                        keep(worker, &mut self.early, &scratch[at..length]);
+                        worker.buffers.add(&mut self.early, &scratch[at..length]);
                         self.early_scan = Some(scan);
                         break;
                     }
@@ -194,7 +194,7 @@ impl Exchange {
             Ok(taken + more)
         });
         match begun {
-            Ok(taken) if taken < rest.len() => keep(worker, &mut self.early, &rest[taken..]),
+            Ok(taken) if taken < rest.len() => worker.buffers.add(&mut self.early, &rest[taken..]),
             Ok(_) => {}
             Err(Fault::Sink) => return Err(HeadFault::Client),
             // The head is out, so the body's fault shows when the body goes on.

@@ -10,7 +10,7 @@
 use std::task::{Context, Poll, ready};
 
 use super::{Exchange, UpState};
-use crate::http::{connection::Connection, flow::keep};
+use crate::http::connection::Connection;
 
 /// What is read of a client's next requests while one is served. More waits in the socket until its turn, which holds the client
 /// back.
@@ -32,7 +32,7 @@ impl Exchange {
             let window = &mut scratch[..AHEAD_BYTES_MAX - connection.input.len()];
             match ready!(connection.client.poll_read(cx, window)) {
                 Ok(0) => self.client_ended = true,
-                Ok(bytes) => keep(worker, &mut connection.input, &window[..bytes]),
+                Ok(bytes) => worker.buffers.add(&mut connection.input, &window[..bytes]),
                 Err(_) => return Poll::Ready(()),
             }
         }
