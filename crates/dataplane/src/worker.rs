@@ -121,7 +121,7 @@ pub(crate) fn start(
 
 /// Tasks run between two looks for events. A worker with many ready connections saves calls to the system by asking seldom; but what it
 /// does not know of waits, and no round ([`Rounds`]) helps it.
-const EVENT_INTERVAL: u32 = 32;
+const EVENT_INTERVAL: u32 = 64;
 
 /// How long a connection on which nothing is under way may bring a request while its worker drains: it may be on its way.
 pub(crate) const DRAIN_GRACE: Duration = Duration::from_secs(1);

@@ -37,7 +37,7 @@ use crate::{
 const STREAMS_MAX: u32 = 128;
 
 /// Streams that are begun before others get their turn.
-const BEGUN_MAX: usize = 16;
+const BEGUN_MAX: usize = 32;
 
 /// The longest list of fields, as HTTP/2 counts it (behaviour/errors.md: heads of 64 KiB).
 const HEADERS_BYTES_MAX: u32 = 64 << 10;

@@ -57,7 +57,7 @@ pub(crate) const KEYS: &[Key] = &[
         "the region's name with 'a' added",
         "a list of 1 to 16 different names, each of 1 to 64 characters of a-z, A-Z, 0-9, '-', '_' and '.'",
     ),
-    key("log", "info", "a filter such as 'info' or 'info,node=debug' (off, error, warn, info, debug, trace)"),
+    key("log", "info", "a filter such as 'info' or 'info,node=debug' (off, error, warn, info, debug)"),
     key("store", "", "a table"),
     key(
         "store.location",

@@ -29,7 +29,7 @@ pub(super) fn secret_key(text: &str) -> Option<Secret> {
 
 /// A log filter: levels, alone or of a target, separated by commas. The filter's own parser takes any word as a target.
 pub(super) fn log_filter(text: &str) -> Option<String> {
-    let level = |word: &str| ["off", "error", "warn", "info", "debug", "trace"].contains(&word);
+    let level = |word: &str| ["off", "error", "warn", "info", "debug"].contains(&word);
     let part = |part: &str| match part.split_once('=') {
         Some((target, word)) => !target.is_empty() && level(word),
         None => level(part),
