@@ -36,9 +36,6 @@ use crate::{
 /// Streams that a client may have open at once.
 const STREAMS_MAX: u32 = 128;
 
-/// Streams that are begun before others get their turn.
-const BEGUN_MAX: usize = 32;
-
 /// The longest list of fields, as HTTP/2 counts it (behaviour/errors.md: heads of 64 KiB).
 const HEADERS_BYTES_MAX: u32 = 64 << 10;
 
@@ -190,7 +187,9 @@ impl Life {
 
     /// Moves the h2 crate on, and begins the streams that came; whether the connection is over.
     fn poll_streams(&mut self, cx: &mut Context<'_>) -> bool {
-        for _ in 0..BEGUN_MAX {
+        // All of them: the h2 crate takes streams that are reset before we know of them for an attack. What may come in a turn has a bound
+        // (`transport`), and each stream waits for its own turn.
+        loop {
             match self.connection.poll_accept(cx) {
                 Poll::Pending => return false,
                 Poll::Ready(None) => return true,
@@ -201,8 +200,6 @@ impl Life {
                 }
             }
         }
-        cx.waker().wake_by_ref();
-        false
     }
 
     /// Misdeeds, drain, deadlines. False: the connection is to be dropped.
