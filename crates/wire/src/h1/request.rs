@@ -316,7 +316,7 @@ fn read_request(
         target_start: target_start as u32,
         target_end: target_end as u32,
         path_start: (target_start + target.path) as u32,
-        query_start: query_start(buf, target_start + target.path).min(target_end) as u32,
+        query_start: query_start(&buf[..target_end], target_start + target.path) as u32,
         host,
         method,
         form: target.form,

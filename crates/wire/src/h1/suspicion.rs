@@ -99,11 +99,11 @@ impl RequestHead<'_> {
 
     /// Whether servers may differ in what the path names.
     fn is_ambiguous(&self) -> bool {
-        let buf = self.buf();
         let (start, end) = self.path_range();
+        let buf = &self.buf()[..end];
         let mut at = plain_end(buf, start);
         while at < end {
-            let rest = &buf[at..end];
+            let rest = &buf[at..];
             let odd = match rest {
                 [b'%', high, low, ..] => {
                     matches!([*high, low.to_ascii_lowercase()], [b'2', b'e' | b'f'] | [b'5', b'c'])
