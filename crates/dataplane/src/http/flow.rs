@@ -34,7 +34,7 @@ const COPY_BYTES_MAX: usize = 4096;
 const CHUNK_OVERHEAD_BYTES: usize = 32;
 
 /// What may be moved before other connections get their turn.
-pub(super) const TURN_BYTES: u64 = 512 * 1024;
+pub(super) const TURN_BYTES: u64 = 2 * 1024 * 1024;
 
 /// A body on its way.
 pub(super) struct Flow {
