@@ -228,14 +228,14 @@ KINDS = {kind.__name__: kind for kind in (h1_heads, h1_answers, h1_uploads, h2_w
 
 
 def settled(pid):
-    """PSS in KiB, once it has stopped growing."""
-    most, since, until = 0, time.monotonic(), time.monotonic() + LIMIT_SECONDS
+    """PSS in KiB, once it has stayed within 1 % for a while."""
+    held, since, until = 0, time.monotonic(), time.monotonic() + LIMIT_SECONDS
     while time.monotonic() < min(since + STILL_SECONDS, until):
         now = memory_kib(tree(pid))[0]
-        if now > most * 1.01:
-            most, since = now, time.monotonic()
+        if abs(now - held) > held * 0.01:
+            held, since = now, time.monotonic()
         time.sleep(0.1)
-    return most
+    return held
 
 
 def main():
@@ -265,8 +265,7 @@ def measure(name, count, process, stage):
     full = settled(process.process.pid)
     for one in living:
         one.close()
-    time.sleep(STILL_SECONDS)
-    after = memory_kib(tree(process.process.pid))[0]
+    after = settled(process.process.pid)
     print(f"| {name} | {KINDS[name].__doc__.rstrip('.')} | {(full - before) / count:,.0f} | {max(0, after - before) / count:,.0f} |", flush=True)
 
 

@@ -3,15 +3,17 @@
 
 Both have a load balancer of their own on one node. The quiet one has a kept connection of HTTP/1.1 and one of HTTP/2 over TLS, which take
 turns at a steady pace. Each attack (tests/harness/attacks.py) is measured between two rounds without. Attackers, members and client are
-processes of the same machine; the attackers and the noisy tenant's member have the lowest priority, so that what they cost themselves
-counts as little as can be. What remains of that shows "spin", a process that only uses the machine. With --apart the attacked load balancer
-is on a node of its own, beside the quiet one's on the same machine: what is then seen of an attack is not the quiet one's node's.
+processes of the same machine, which elsewhere they are not. So the quiet client and its member run ahead of the node, the node ahead of all
+others (real-time priorities, as in bench.py, where they are allowed), and the attackers and the noisy tenant's member have the lowest
+priority. What remains of the machine's part shows "spin", a process that only uses it. With --apart the attacked load balancer is on a node
+of its own, beside the quiet one's on the same machine: what is then seen of an attack is not the quiet one's node's.
 
 Usage: .venv/bin/python bench/noisy_tenant.py [--seconds 5] [--pace 200] [--apart] [ATTACK...]; $FULCRUM_BIN names the binary.
 """
 
 import argparse
 import contextlib
+import os
 import statistics
 import sys
 import tempfile
@@ -28,7 +30,8 @@ from harness.process_member import ProcessMember  # noqa: E402
 from harness.stage import Stage  # noqa: E402
 
 AIM = 1.20  # p99 under attack ÷ p99 alone
-LOWEST = 19
+LOWEST = 19  # as nice(1) has it
+NODE, QUIET = 1, 2  # real-time priorities
 
 
 def measured(clients, seconds, pace):
@@ -59,15 +62,31 @@ def main():
         servers = [ProcessMember("quiet"), ProcessMember("noisy", nice=LOWEST)]
         for server in servers:
             stack.callback(server.stop)
-        stages = [node(stack) for _ in range(2 if said.apart else 1)]
+        nodes = [Fulcrum(Path(stack.enter_context(tempfile.TemporaryDirectory())), program=binary()) for _ in range(1 + said.apart)]
+        for node in nodes:
+            stack.callback(node.stop)
+        stages = [Stage(node.start()) for node in nodes]
+        if may_run_ahead():
+            run_ahead(servers[0].pid, QUIET)
+            for node in nodes:
+                run_ahead(node.pid, NODE)
         run(stages[0], stages[-1], *servers, said)
 
 
-def node(stack):
-    """A node, until the end."""
-    process = Fulcrum(Path(stack.enter_context(tempfile.TemporaryDirectory())), program=binary())
-    stack.callback(process.stop)
-    return Stage(process.start())
+def may_run_ahead():
+    """Whether real-time priorities are allowed here. If so, this program has one from now on, but not what it starts."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(QUIET))
+    except PermissionError:
+        print("no real-time priorities are allowed: what the attackers cost themselves counts, too", file=sys.stderr)
+        return False
+    return True
+
+
+def run_ahead(pid, priority):
+    """Gives the threads of a process, and those that they start, a real-time priority."""
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        os.sched_setscheduler(int(thread), os.SCHED_RR, os.sched_param(priority))
 
 
 def run(stage, attacked, calm, loud, said):

@@ -1,5 +1,6 @@
 """Processes that are measured, and what they use."""
 
+import contextlib
 import os
 import re
 import signal
@@ -165,6 +166,20 @@ def wait_for_quic(address, process, seconds=20):
             except OSError:
                 time.sleep(0.02)
     raise RuntimeError(f"does not speak QUIC on {address} after {seconds} s")
+
+
+def wait_for_watcher(watcher, process, seconds=5):
+    """Poll until a program that was started to watch a process does so: as perf or as strace. One that works otherwise is given the time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and watcher.poll() is None:
+        if re.search(r"^TracerPid:\t[1-9]", Path(f"/proc/{process.pid}/status").read_text(), re.M):
+            return
+        with contextlib.suppress(OSError):
+            if any("perf_event" in os.readlink(fd) for fd in Path(f"/proc/{watcher.pid}/fd").iterdir()):
+                return
+        time.sleep(0.02)
+    if watcher.returncode is not None:
+        raise RuntimeError(f"the command of --watch ended with {watcher.returncode}")
 
 
 def free_port():

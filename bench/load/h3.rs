@@ -1,7 +1,7 @@
-//! The harness's load for HTTP/3: `h3_load ADDRESS:PORT PATH CONNECTIONS STREAMS SECONDS` keeps that many requests under way on each
+//! The harness's load for HTTP/3: `h3_load ADDRESS:PORT CERTIFICATE PATH CONNECTIONS STREAMS SECONDS` keeps that many requests under way on each
 //! of that many connections, each of which has a socket of its own, and prints `REQUESTS ERRORS`. A request counts when its answer's
 //! status is 200 and all of its body has come; what has not come [`PATIENCE`] after the end is an error. The first error is told on stderr.
-//! Any certificate will do.
+//! The server has to show the certificate in that PEM file, for the name bench.test.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "that is what it is asked for")]
 
 use std::{
@@ -19,10 +19,8 @@ use h3_quinn::OpenStreams;
 use http::{Request, StatusCode};
 use quinn::{ClientConfig, Endpoint, crypto::rustls::QuicClientConfig};
 use rustls::{
-    DigitallySignedStruct, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, aws_lc_rs},
-    pki_types::{CertificateDer, ServerName, UnixTime},
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, pem::PemObject},
 };
 use tokio::task::LocalSet;
 
@@ -50,18 +48,20 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [address, path, connections, streams, seconds] = &arguments[..] else {
-        return Err("usage: h3_load ADDRESS:PORT PATH CONNECTIONS STREAMS SECONDS".into());
+    let [address, certificate, path, connections, streams, seconds] = &arguments[..] else {
+        return Err("usage: h3_load ADDRESS:PORT CERTIFICATE PATH CONNECTIONS STREAMS SECONDS".into());
     };
     let (address, path) = (address.parse()?, path.clone());
     let (connections, streams): (usize, usize) = (connections.parse()?, streams.parse()?);
     let lasts = Duration::from_secs(seconds.parse()?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    LocalSet::new().block_on(&runtime, run(address, path, connections, streams, lasts))
+    let config = config(certificate)?;
+    LocalSet::new().block_on(&runtime, run(address, config, path, connections, streams, lasts))
 }
 
 async fn run(
     address: SocketAddr,
+    config: ClientConfig,
     path: String,
     connections: usize,
     streams: usize,
@@ -71,7 +71,7 @@ async fn run(
     let load = Rc::new(load);
     let mut clients = Vec::new();
     for _ in 0..connections {
-        let (load, config) = (load.clone(), config()?);
+        let (load, config) = (load.clone(), config.clone());
         clients.push(tokio::task::spawn_local(async move {
             if let Err(error) = connection(&load, config, address, streams).await {
                 load.failed(&error);
@@ -136,52 +136,14 @@ async fn ask(path: &str, requests: &mut Requests) -> Outcome<()> {
     Ok(())
 }
 
-fn config() -> Outcome<ClientConfig> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut tls = rustls::ClientConfig::builder_with_provider(provider.clone())
+/// What trusts this certificate and no other.
+fn config(certificate: &str) -> Outcome<ClientConfig> {
+    let mut trusted = rustls::RootCertStore::empty();
+    trusted.add(CertificateDer::from_pem_file(certificate)?)?;
+    let mut tls = rustls::ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+        .with_root_certificates(trusted)
         .with_no_client_auth();
     tls.alpn_protocols = vec![b"h3".to_vec()];
     Ok(ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?)))
-}
-
-/// Takes any server for the right one: the harness makes the certificate itself.
-#[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }

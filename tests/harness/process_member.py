@@ -30,6 +30,11 @@ class ProcessMember:
         self._process = subprocess.Popen(argv, cwd=place, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.port = int(self._process.stdout.readline())
 
+    @property
+    def pid(self):
+        """Its process."""
+        return self._process.pid
+
     def kill(self):
         """kill -9: its connections are reset, new ones are refused."""
         self._process.kill()

@@ -139,7 +139,6 @@ impl Link {
             down: Way::default(),
             connecting: true,
             passed: Passed::default(),
-            moved: 0,
             ticket: 0,
         };
         Some(Self {
@@ -175,11 +174,11 @@ impl Link {
                 to_member: &member.bytes_out,
                 waits: &listener.bandwidth_waits,
                 caps: caps.as_deref(),
+                share: self.door.slot.share(),
             };
             let idle = self.service.plan.idle_timeout;
             let stopped = self.door.slot.is_over() || self.work.is_over();
             let polled = self.relay.poll(cx, &self.seat, idle, stopped, &counts);
-            self.door.slot.share().charge_moved(self.relay.take_moved());
             if !self.reached && !self.relay.connecting {
                 self.reached = true;
                 self.work.note_reached();

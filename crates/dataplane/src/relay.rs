@@ -23,6 +23,7 @@ use crate::{
     io,
     limits::{Caps, Direction, Ticket},
     pipe::{PIPE_BYTES, Pipe},
+    rounds::{Share, TURN_BYTES},
     stream::Stream,
     table::Seat,
     worker::Worker,
@@ -39,9 +40,6 @@ const WINDOW_BYTES_MIN: u64 = 4 * 1024;
 const BULK_BYTES_MIN: usize = 16 * 1024;
 const BULK_CREDIT: u8 = 4;
 
-/// What one direction may move before other connections get their turn.
-const TURN_BYTES: u64 = 512 * 1024;
-
 /// A client and a member joined together.
 pub(crate) struct Relay {
     pub(crate) worker: Rc<Worker>,
@@ -52,8 +50,6 @@ pub(crate) struct Relay {
     /// The connection to the member was begun, and nothing shows yet that it stands.
     pub(crate) connecting: bool,
     pub(crate) passed: Passed,
-    /// Bytes that went through it since this was asked last.
-    pub(crate) moved: u64,
     /// Its place among those who wait for bandwidth.
     pub(crate) ticket: Ticket,
 }
@@ -92,6 +88,8 @@ pub(crate) struct Counts<'a> {
     pub(crate) waits: &'a Counter,
     /// What bytes per second are allowed; none: they are not limited.
     pub(crate) caps: Option<&'a Caps>,
+    /// Whose part of the worker's time it takes.
+    pub(crate) share: &'a Share,
 }
 
 impl Relay {
@@ -151,7 +149,7 @@ impl Relay {
         counts.to_member.add(moved.up);
         counts.from_member.add(moved.down);
         counts.to_client.add(moved.down);
-        self.moved += moved.up + moved.down;
+        counts.share.charge_moved(moved.up + moved.down);
         self.passed.up += moved.up;
         self.passed.down += moved.down;
         let broken = match (up, down) {
@@ -174,11 +172,6 @@ impl Relay {
             return Poll::Ready(Ended::Idle);
         }
         Poll::Pending
-    }
-
-    /// Bytes that went through it since this was asked last.
-    pub(crate) fn take_moved(&mut self) -> u64 {
-        std::mem::take(&mut self.moved)
     }
 
     /// Makes the close of both sides a reset.

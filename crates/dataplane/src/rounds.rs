@@ -3,6 +3,7 @@
 //! A worker runs its tasks in the order in which they became ready. With that alone, a listener of which a thousand connections become
 //! ready at once has them all served before the one request that comes to another listener. So every listener has a share of a round.
 //! Connections beyond it wait for the next rounds, first come, first served; a round is over when all that was ready had its turn.
+//! Between rounds the system is asked for what is ready now.
 //!
 //! Invariants: a connection that waits is woken in a later round; a round serves at least one that waits of every listener that has some.
 //! While one listener has the worker for itself, nobody waits.
@@ -24,13 +25,16 @@ use std::{
 use crate::table::Table;
 
 /// What a listener gets in a round. A unit is about what a small request costs in one of its turns, some ten microseconds.
-pub(crate) const SHARE_UNITS: u32 = 16;
+pub(crate) const SHARE_UNITS: u32 = 8;
 
 /// A handshake of TLS, beside its turns.
 pub(crate) const HANDSHAKE_UNITS: u32 = 12;
 
 /// A connection that is made to a member, beside the turn in which that is done.
 pub(crate) const CONNECT_UNITS: u32 = 2;
+
+/// Bytes that a connection may move each way in one turn, where bandwidth is not limited. Its listener is charged for them afterwards.
+pub(crate) const TURN_BYTES: u64 = 2 * 1024 * 1024;
 
 /// Bytes that are moved in a unit, as a power of two: 32 KiB.
 const MOVED_BITS: u32 = 15;
@@ -176,16 +180,19 @@ impl Rounds {
 
     /// Begins rounds, for ever.
     pub(crate) async fn run(&self) {
-        poll_fn(|cx| {
-            self.task.replace(Some(cx.waker().clone()));
+        loop {
+            poll_fn(|cx| {
+                if self.waiting.borrow().is_empty() {
+                    self.task.replace(Some(cx.waker().clone()));
+                    return Poll::Pending;
+                }
+                Poll::Ready(())
+            })
+            .await;
+            // The runtime asks the system for events before it goes on with this, so who comes new does not wait for many rounds.
+            tokio::task::yield_now().await;
             self.release();
-            if !self.waiting.borrow().is_empty() {
-                // Behind those who were woken just now.
-                cx.waker().wake_by_ref();
-            }
-            Poll::<()>::Pending
-        })
-        .await;
+        }
     }
 
     /// From now on nobody waits.

@@ -402,17 +402,8 @@ impl Connection {
         let (up, down) = (Way::holding(input), Way::holding(early));
         let worker = door.worker.clone();
         let passed = Passed::default();
-        let mut relay = Relay {
-            worker,
-            client,
-            member: stream,
-            up,
-            down,
-            connecting: false,
-            passed,
-            moved: 0,
-            ticket: 0,
-        };
+        let mut relay =
+            Relay { worker, client, member: stream, up, down, connecting: false, passed, ticket: 0 };
         let ended = poll_fn(|cx| {
             let caps = door.slot.byte_caps();
             let counts = Counts {
@@ -422,10 +413,9 @@ impl Connection {
                 to_member: &work.member().counters.bytes_out,
                 waits: &service.counters.bandwidth_waits,
                 caps: caps.as_deref(),
+                share: door.slot.share(),
             };
-            let polled = relay.poll(cx, &seat, idle, work.is_over(), &counts);
-            door.slot.share().charge_moved(relay.take_moved());
-            polled
+            relay.poll(cx, &seat, idle, work.is_over(), &counts)
         });
         if ended.await != relay::Ended::Complete {
             relay.reset();

@@ -26,7 +26,7 @@ use self::{attempt::State, response::HeadFault};
 use super::{
     answer::Own,
     connection::{Connection, request_timeout},
-    flow::{Fault, Flow, TURN_BYTES},
+    flow::{Fault, Flow},
     log::Draft,
     mirror::Copy,
     sticky::Stuck,
@@ -34,6 +34,7 @@ use super::{
 use crate::{
     acceptor::Door,
     limits::{Caps, Direction, Ticket},
+    rounds::TURN_BYTES,
     service::Service,
     stream::Stream,
     target::{Tried, Work},

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use wire::h1::{Body, BodyError, LAST_CHUNK, SizeLine, Transfer};
 
 use super::{encoder::Encoder, mirror::Tap};
-use crate::{buffer::Pending, io, pipe::Pipe, stream::Stream, worker::Worker};
+use crate::{buffer::Pending, io, pipe::Pipe, rounds::TURN_BYTES, stream::Stream, worker::Worker};
 
 /// What a read of a body asks for; one that is filled means bulk.
 pub(super) const WINDOW_BYTES: usize = 128 * 1024;
@@ -32,9 +32,6 @@ const COPY_BYTES_MAX: usize = 4096;
 
 /// A chunk's size line and end.
 const CHUNK_OVERHEAD_BYTES: usize = 32;
-
-/// What may be moved before other connections get their turn.
-pub(super) const TURN_BYTES: u64 = 2 * 1024 * 1024;
 
 /// A body on its way.
 pub(super) struct Flow {

@@ -113,7 +113,7 @@ impl H2Stream {
                     0
                 } else {
                     outgoing.write(&worker.buffers, pieces, |head| {
-                        send_response(respond, incoming, counted(head, in_hand), *head_only, accept, in_hand)
+                        send_response(respond, incoming, head, *head_only, accept, in_hand)
                     })?
                 }
             }
@@ -299,13 +299,7 @@ fn is_small(pieces: &[IoSlice<'_>]) -> bool {
     pieces.iter().map(|piece| piece.len()).sum::<usize>() <= SMALL_BYTES_MAX
 }
 
-/// A head, counted if it is long or another one follows: its values keep it.
-fn counted(head: Bytes, in_hand: &InHand) -> Bytes {
-    let interim = head.get(9) == Some(&b'1') && !head.starts_with(b"HTTP/1.1 101");
-    if head.len() > SMALL_BYTES_MAX || interim { in_hand.count(BytesMut::from(&head[..])) } else { head }
-}
-
-/// Sends a response's head to a client.
+/// Sends a response's head to a client. Its values keep `head`: a long one is counted.
 fn send_response(
     respond: &mut SendResponse<Bytes>,
     incoming: &mut Incoming<RecvStream>,
@@ -314,6 +308,8 @@ fn send_response(
     accept: &mut Option<Box<str>>,
     in_hand: &Rc<InHand>,
 ) -> io::Result<Begun<Sending>> {
+    let counted = |head: &[u8]| in_hand.count(BytesMut::from(head));
+    let head = if head.len() > SMALL_BYTES_MAX { counted(&head) } else { head };
     let head::ResponseHead { mut response, body, accept: got } = head::response(&head, head_only)?;
     let status = response.status();
     if status == StatusCode::SWITCHING_PROTOCOLS {
@@ -333,6 +329,8 @@ fn send_response(
         return Ok(Begun::Tunnel(Sending::new(to, in_hand.clone())));
     }
     if status.is_informational() {
+        // However short: any number of them may follow one another.
+        let response = head::response(&counted(&head), head_only)?.response;
         return respond.send_informational(response).map_err(broken).map(|()| Begun::Interim);
     }
     if accept.take().is_some() {
