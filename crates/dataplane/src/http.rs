@@ -42,6 +42,7 @@ pub(crate) use {
     client_tls::ClientTls,
     connection::{request_timeout, response_timeout},
     early::EarlyStreams,
+    encoder::EncoderRoom,
     inserted::Inserted,
     policy::PolicyWork,
     runners::Runners,

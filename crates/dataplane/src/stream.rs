@@ -18,7 +18,7 @@ use std::{
 use tokio::net::TcpStream;
 
 use crate::{
-    http::ClientTls,
+    http::{ClientTls, EncoderRoom},
     http2::H2Stream,
     http3::H3Stream,
     io as socket,
@@ -286,6 +286,15 @@ impl Stream {
         match self {
             Self::Plain(_) | Self::Tls(_) | Self::Openssl(_) => false,
             Self::H2(_) | Self::H3(_) => true,
+        }
+    }
+
+    /// The room for encoders of answers, where many may be under way at once.
+    pub(crate) fn encoder_room(&self) -> Option<&Rc<EncoderRoom>> {
+        match self {
+            Self::Plain(_) | Self::Tls(_) | Self::Openssl(_) => None,
+            Self::H2(stream) => stream.encoder_room(),
+            Self::H3(stream) => Some(stream.encoder_room()),
         }
     }
 

@@ -1,10 +1,17 @@
 //! Compressed answers.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[path = "rig/h2.rs"]
+#[allow(dead_code, reason = "this file uses its part")]
+mod h2_client;
 mod rig;
 
-use std::io::{Read, Write};
+use std::{
+    io::{BufReader, Read, Write},
+    sync::{Arc, Condvar, Mutex},
+};
 
+use ::http::Method;
 use rig::{Client, Member, Request, Rig, free_address, http, with_http};
 
 fn decoded(response: &Request) -> Vec<u8> {
@@ -12,12 +19,18 @@ fn decoded(response: &Request) -> Vec<u8> {
     match response.header("content-encoding").as_deref() {
         None => return response.body.clone(),
         Some("gzip") => flate2::read::GzDecoder::new(&response.body[..]).read_to_end(&mut out).unwrap(),
-        Some("br") => brotli::Decompressor::new(&response.body[..], 4096).read_to_end(&mut out).unwrap(),
+        Some("br") => return brotli_decoded(&response.body),
         Some("zstd") => {
             zstd::stream::read::Decoder::new(&response.body[..]).unwrap().read_to_end(&mut out).unwrap()
         }
         Some(other) => panic!("{other}"),
     };
+    out
+}
+
+fn brotli_decoded(coded: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    brotli::Decompressor::new(coded, 4096).read_to_end(&mut out).unwrap();
     out
 }
 
@@ -161,4 +174,52 @@ fn a_body_that_ends_with_its_connection_and_a_slow_reader_come_out_whole() {
     let _rig = Rig::serving(with_http(http(address, &[member.address]), |http| http.gzip = true));
     let response = Client::connect(address).ask("GET / HTTP/1.1\r\nHost: t\r\nAccept-Encoding: gzip\r\n\r\n");
     assert!(decoded(&response) == body.as_bytes(), "the body is whole");
+}
+
+#[test]
+fn a_connection_with_many_answers_has_room_to_compress_some_of_them_at_once() {
+    let body = text(10_000);
+    let released = Arc::new((Mutex::new(false), Condvar::new()));
+    let (said, waits) = (body.clone(), released.clone());
+    let member = Member::start(move |mut stream| {
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        while rig::read_head(&mut reader).is_some() {
+            let mut answer =
+                b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+            wire::h1::push_chunk(&mut answer, said.as_bytes());
+            stream.write_all(&answer).unwrap();
+            drop(waits.1.wait_while(waits.0.lock().unwrap(), |released| !*released).unwrap());
+            stream.write_all(b"0\r\n\r\n").unwrap();
+        }
+    });
+    let address = free_address();
+    let _rig = Rig::serving(with_http(http(address, &[member.address]), |http| {
+        http.gzip = true;
+        http.http2 = true;
+    }));
+    rig::run(async {
+        let (mut client, _connection) = h2_client::connect(address).await;
+        let mut ask = || {
+            let mut asked = h2_client::request(Method::GET, "/");
+            asked.headers_mut().insert("accept-encoding", "br".parse().unwrap());
+            client.send_request(asked, true).unwrap().0
+        };
+        let mut begun = Vec::new();
+        for response in (0..20).map(|_| ask()).collect::<Vec<_>>() {
+            let response = response.await.unwrap();
+            assert_eq!(response.headers()["vary"], "Accept-Encoding");
+            begun.push(response);
+        }
+        let coded = |response: &::http::Response<_>| response.headers().contains_key("content-encoding");
+        assert_eq!(begun.iter().filter(|response| coded(response)).count(), 8);
+        *released.0.lock().unwrap() = true;
+        released.1.notify_all();
+        for response in begun {
+            let coded = coded(&response);
+            let (_, came, _) = h2_client::whole(async { Ok(response) }).await;
+            let came = if coded { brotli_decoded(&came) } else { came };
+            assert!(came == body.as_bytes(), "coded: {coded}, {} bytes", came.len());
+        }
+        assert!(coded(&ask().await.unwrap()), "the room is free again");
+    });
 }

@@ -1,11 +1,13 @@
 //! Whether an answer is compressed, and what its head says then.
 
+use std::rc::Rc;
+
 use wire::{
     content_coding::{ContentCoding, forbids_transform, is_compressible, varies, weakening},
     h1::{HeaderId, HeaderLines, HeaderSet, ResponseFraming, ResponseHead},
 };
 
-use super::encoder::Encoder;
+use super::encoder::{Encoder, EncoderRoom};
 
 /// An answer that depends on what codings the client takes.
 pub(super) struct Coding {
@@ -36,9 +38,15 @@ impl Coding {
         fits.then_some(Self { chosen })
     }
 
-    /// The encoder for its body. One that cannot be made (no memory) leaves the answer as it is.
-    pub(super) fn encoder(&self) -> Option<Encoder> {
-        let made = Encoder::new(self.chosen?);
+    /// The encoder for its body, within the room that the client's connection has, where that is bounded. One that finds no room, or
+    /// cannot be made (no memory), leaves the answer as it is.
+    pub(super) fn encoder(&self, room: Option<&Rc<EncoderRoom>>) -> Option<Encoder> {
+        let coding = self.chosen?;
+        let place = match room {
+            Some(room) => Some(room.take(coding)?),
+            None => None,
+        };
+        let made = Encoder::new(coding, place);
         made.inspect_err(|error| tracing::warn!(%error, "an answer is not compressed")).ok()
     }
 

@@ -1,9 +1,13 @@
 //! Compressing a body while it passes.
 //!
-//! Memory: an encoder lives for one response. gzip takes about 256 KiB, zstd about 1 MiB, brotli about 1 MiB (windows of 128 KiB for
-//! the latter two), and none of them holds more of the body than its window.
+//! Memory: an encoder lives for one response, and none holds more of the body than its window ([`memory_bytes`] is what each takes). A
+//! connection on which many answers are under way at once has room for some of them ([`EncoderRoom`]).
 
-use std::io::{self, Write};
+use std::{
+    cell::Cell,
+    io::{self, Write},
+    rc::Rc,
+};
 
 use flate2::{Compression, write::GzEncoder};
 use wire::content_coding::ContentCoding;
@@ -18,9 +22,52 @@ const WINDOW_LOG: u32 = 17;
 const CHUNK_BYTES_MIN: usize = 4096;
 const BROTLI_BUFFER_BYTES: usize = 4096;
 
+/// What the encoders of one connection may take together: 32 of gzip, 8 of the others.
+const ROOM_BYTES: usize = 8 << 20;
+
+/// About what an encoder takes, in bytes; brotli and zstd with windows of 128 KiB.
+fn memory_bytes(coding: ContentCoding) -> usize {
+    match coding {
+        ContentCoding::Gzip => 256 << 10,
+        ContentCoding::Brotli | ContentCoding::Zstd => 1 << 20,
+    }
+}
+
+/// The room for encoders on a connection of which many answers may be under way at once.
+#[derive(Default)]
+pub(crate) struct EncoderRoom {
+    taken: Cell<usize>,
+}
+
+/// The room that one encoder has.
+pub(super) struct EncoderPlace {
+    room: Rc<EncoderRoom>,
+    bytes: usize,
+}
+
+impl EncoderRoom {
+    /// Room for one more encoder, while there is some.
+    pub(super) fn take(self: &Rc<Self>, coding: ContentCoding) -> Option<EncoderPlace> {
+        let bytes = memory_bytes(coding);
+        let taken = self.taken.get() + bytes;
+        (taken <= ROOM_BYTES).then(|| {
+            self.taken.set(taken);
+            EncoderPlace { room: self.clone(), bytes }
+        })
+    }
+}
+
+impl Drop for EncoderPlace {
+    fn drop(&mut self) {
+        self.room.taken.set(self.room.taken.get() - self.bytes);
+    }
+}
+
 /// A body's encoder. What comes out is taken by [`Encoder::take`].
 pub(super) struct Encoder {
     inner: Inner,
+    /// Until all is out; none: its connection has one answer at a time.
+    place: Option<EncoderPlace>,
     /// Something went in since the last flush.
     dirty: bool,
 }
@@ -34,7 +81,7 @@ enum Inner {
 }
 
 impl Encoder {
-    pub(super) fn new(coding: ContentCoding) -> io::Result<Self> {
+    pub(super) fn new(coding: ContentCoding, place: Option<EncoderPlace>) -> io::Result<Self> {
         let inner = match coding {
             ContentCoding::Gzip => Inner::Gzip(GzEncoder::new(Vec::new(), Compression::new(GZIP_LEVEL))),
             ContentCoding::Brotli => Inner::Brotli(Box::new(brotli::CompressorWriter::new(
@@ -49,7 +96,7 @@ impl Encoder {
                 Inner::Zstd(encoder)
             }
         };
-        Ok(Self { inner, dirty: false })
+        Ok(Self { inner, place, dirty: false })
     }
 
     /// Takes a piece of the body.
@@ -86,6 +133,7 @@ impl Encoder {
             Inner::Finished(out) => out,
         };
         self.inner = Inner::Finished(out);
+        self.place = None;
         Ok(())
     }
 
@@ -139,7 +187,7 @@ mod tests {
     fn what_goes_in_comes_out_smaller_and_a_flush_holds_nothing_back() {
         let text: Vec<u8> = (0..50_000).flat_map(|n: u32| format!("line {n}\n").into_bytes()).collect();
         for coding in [ContentCoding::Gzip, ContentCoding::Brotli, ContentCoding::Zstd] {
-            let mut encoder = Encoder::new(coding).unwrap();
+            let mut encoder = Encoder::new(coding, None).unwrap();
             let mut out = Vec::new();
             for piece in text.chunks(10_000) {
                 encoder.push(piece).unwrap();
@@ -156,9 +204,25 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_has_room_for_so_many_encoders_and_gets_it_back() {
+        let room = Rc::<EncoderRoom>::default();
+        let mut encoders: Vec<_> = std::iter::from_fn(|| room.take(ContentCoding::Gzip))
+            .map(|place| Encoder::new(ContentCoding::Gzip, Some(place)).unwrap())
+            .collect();
+        assert_eq!(encoders.len(), 32);
+        assert!(room.take(ContentCoding::Brotli).is_none());
+        encoders.iter_mut().take(3).for_each(|encoder| encoder.finish().unwrap());
+        assert!(room.take(ContentCoding::Zstd).is_none(), "that takes as much as four of gzip");
+        encoders.pop();
+        drop(room.take(ContentCoding::Zstd).unwrap());
+        encoders.clear();
+        assert_eq!(room.taken.get(), 0);
+    }
+
+    #[test]
     fn an_empty_body_is_an_empty_body() {
         for coding in [ContentCoding::Gzip, ContentCoding::Brotli, ContentCoding::Zstd] {
-            let mut encoder = Encoder::new(coding).unwrap();
+            let mut encoder = Encoder::new(coding, None).unwrap();
             encoder.finish().unwrap();
             assert_eq!(decoded(coding, &encoder.take()), b"", "{coding:?}");
         }

@@ -27,6 +27,8 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 
+use crate::http::EncoderRoom;
+
 /// What a connection may have in hand.
 pub(crate) const IN_HAND_BYTES_MAX: usize = 1 << 20;
 
@@ -54,6 +56,8 @@ pub(crate) struct InHand {
     waiting: RefCell<VecDeque<Rc<Place>>>,
     /// The connection is over: nobody waits any more.
     over: Cell<bool>,
+    /// For answers that are compressed on their way.
+    pub(crate) encoders: Rc<EncoderRoom>,
 }
 
 /// A stream's place among those who wait. Made when it waits for the first time.
@@ -87,6 +91,7 @@ impl InHand {
             beside: Cell::new(0),
             waiting: RefCell::default(),
             over: Cell::new(false),
+            encoders: Rc::default(),
         })
     }
 

@@ -24,7 +24,10 @@ use super::{
     sending::Sending,
     server::Session,
 };
-use crate::{http::ClientTls, worker::Worker};
+use crate::{
+    http::{ClientTls, EncoderRoom},
+    worker::Worker,
+};
 
 /// One stream of HTTP/2.
 pub(crate) struct H2Stream {
@@ -169,6 +172,14 @@ impl H2Stream {
         match &self.role {
             Role::Server { session, .. } => session.in_hand.ahead_max(),
             Role::Client { .. } => usize::MAX,
+        }
+    }
+
+    /// See [`crate::stream::Stream::encoder_room`].
+    pub(crate) fn encoder_room(&self) -> Option<&Rc<EncoderRoom>> {
+        match &self.role {
+            Role::Server { session, .. } => Some(&session.in_hand.encoders),
+            Role::Client { .. } => None,
         }
     }
 

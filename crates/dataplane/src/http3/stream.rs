@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     http as http1,
-    http::ClientTls,
+    http::{ClientTls, EncoderRoom},
     http2::{
         head,
         incoming::Incoming,
@@ -198,6 +198,11 @@ impl H3Stream {
     /// See [`Stream::read_max`].
     pub(crate) fn read_max(&self) -> usize {
         self.session.share()
+    }
+
+    /// See [`Stream::encoder_room`].
+    pub(crate) fn encoder_room(&self) -> &Rc<EncoderRoom> {
+        &self.session.in_hand.encoders
     }
 
     /// See [`Stream::ahead_max`].

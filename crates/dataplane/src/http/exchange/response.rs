@@ -122,7 +122,7 @@ impl Exchange {
         let mut out = worker.buffers.head.borrow_mut();
         out.clear();
         let coding = self.compression.as_ref().and_then(|taken| Coding::of(head, *taken));
-        let encoder = coding.as_ref().and_then(Coding::encoder);
+        let encoder = coding.as_ref().and_then(|coding| coding.encoder(connection.client.encoder_room()));
         let mut lines = worker.http.lines.borrow_mut();
         let (server, announced) = match &self.service.announced {
             None => (&worker.http.server, &[][..]),
