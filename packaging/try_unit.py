@@ -12,7 +12,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
@@ -21,6 +20,7 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 
 from harness.fulcrum import binary  # noqa: E402
 from harness.http_member import HttpMember  # noqa: E402
+from harness.load import Load  # noqa: E402
 from harness.stage import Stage  # noqa: E402
 from harness.wait import eventually  # noqa: E402
 
@@ -100,62 +100,20 @@ def answers(web):
         return False
 
 
-class Load:
-    """Requests on a kept connection and on new ones, until the end."""
-
-    def __init__(self, web):
-        self.web, self.over, self.done, self.failed = web, threading.Event(), 0, []
-        self.threads = [threading.Thread(target=how) for how in (self.on_kept, self.on_new, self.on_new)]
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.over.set()
-        for thread in self.threads:
-            thread.join()
-
-    def ask(self, client):
-        """Whether the connection may be used on."""
-        answer = client.ask()
-        assert answer.status == 200, answer.status
-        self.done += 1
-        return answer.header("connection") != "close"
-
-    def on_new(self):
-        while not self.over.is_set():
-            try:
-                with self.web.connect() as client:
-                    self.ask(client)
-            except (OSError, AssertionError, EOFError) as problem:
-                self.failed.append(problem)
-
-    def on_kept(self):
-        while not self.over.is_set():
-            try:
-                with self.web.connect() as client:
-                    while not self.over.is_set() and self.ask(client):
-                        pass
-            except (OSError, AssertionError, EOFError) as problem:
-                self.failed.append(problem)
-
-
 def inside():
     """What is tried, as a service beside it."""
     stage = Stage(Node())
     with HttpMember("one") as member:
         web = stage.front([member])
         processes = [shown("MainPID")]
-        with Load(web) as load:
+        with Load(web.where) as load:
             for _ in range(RELOADS):
                 assert control("reload") == 0
                 assert shown("MainPID") not in processes
                 processes.append(shown("MainPID"))
                 before = load.done
                 eventually(lambda: load.done > before + 200, what="traffic goes on")
-        assert not load.failed, load.failed
+        assert not load.failures, load.failures
         print(f"{load.done} requests, none failed")
 
         program, good = Path("/usr/local/bin/fulcrum"), Path("/usr/local/bin/fulcrum.good")
