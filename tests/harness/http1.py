@@ -4,6 +4,8 @@ import contextlib
 import socket
 from dataclasses import dataclass, field
 
+from harness.ports import family
+
 DEADLINE_SECONDS = 15
 
 
@@ -34,7 +36,7 @@ class Connection:
     """A connection to a listener. A context manager; every read has a deadline."""
 
     def __init__(self, where, *, source=None, deadline=DEADLINE_SECONDS, receive_buffer=None):
-        self.socket = socket.socket()
+        self.socket = socket.socket(family(where[0]))
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(deadline)

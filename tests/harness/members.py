@@ -6,6 +6,8 @@ import socket
 import struct
 import threading
 
+from harness.ports import family
+
 # Inside the default subnet, away from where VIPs are given out.
 ADDRESS = "127.88.250.1"
 
@@ -39,7 +41,7 @@ class TcpMember:
 
     def start(self):
         """Listens (again, on the same port)."""
-        listener = socket.socket()
+        listener = socket.socket(family(self.address))
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if self.receive_buffer:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_buffer)
@@ -120,7 +122,7 @@ class DatagramMember:
 
     def __init__(self, name="datagrams", *, address=ADDRESS, port=0):
         self.name, self.address = name, address
-        self._socket = socket.socket(type=socket.SOCK_DGRAM)
+        self._socket = socket.socket(family(address), socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
         self._socket.bind((address, port))
         self.port = self._socket.getsockname()[1]
@@ -137,7 +139,7 @@ class DatagramMember:
     def stop(self):
         """Ends it; a datagram ends the wait of its thread."""
         self._ended = True
-        with socket.socket(type=socket.SOCK_DGRAM) as waker:
+        with socket.socket(self._socket.family, socket.SOCK_DGRAM) as waker:
             waker.sendto(b"", (self.address, self.port))
         self._thread.join(5)
 

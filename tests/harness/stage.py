@@ -113,10 +113,10 @@ class Front:
         """For curl and WebSocket clients, without the scheme."""
         return f"{self.where[0]}:{self.where[1]}"
 
-    def add(self, member, *, weight=1):
-        """Puts a server (harness.members) into the pool; answers the member's id."""
+    def add(self, member, *, weight=1, subnet=None):
+        """Puts a server (harness.members) into the pool, with the default subnet or this one; answers the member's id."""
         made = self.stage.api.create(f"pools/{self.pool['id']}/members", "member", address=member.address, name=member.name,
-                                     protocol_port=member.port, subnet_cidr_id=self.stage.subnet, weight=weight)
+                                     protocol_port=member.port, subnet_cidr_id=subnet or self.stage.subnet, weight=weight)
         self.members[member.name] = made["id"]
         return made["id"]
 

@@ -1,7 +1,4 @@
-"""Members of TCP and UDP listeners see the client's address as the source, where a node is told to (docs/guide/client-address.md).
-
-Three machines: a client, the node, and a member whose answers to anybody go by the node.
-"""
+"""Members of TCP and UDP listeners see the client's address as the source, where a node is told to (docs/guide/client-address.md)."""
 
 import contextlib
 import os
@@ -10,46 +7,15 @@ import threading
 
 import pytest
 
-from harness import config, metrics
-from harness.fulcrum import Fulcrum, binary
+from harness import metrics
+from harness.fulcrum import binary
 from harness.http1 import Connection
 from harness.http_member import HttpMember
 from harness.members import ScriptMember
-from harness.netns import Machine, cable
-from harness.stage import Stage
+from harness.ports import family
+from harness.three_machines import CLIENT, CLIENT6, MEMBER, MEMBER6, NODE, NODE6, VIP, Place
 
-CLIENT, VIP, NODE, MEMBER = "192.0.2.9", "10.203.1.1", "10.203.2.1", "10.203.2.2"
-NETWORK = {"networks": [{"name": "default", "subnets": [{"name": "default", "cidr": "10.203.0.0/16", "gateway": "10.203.0.1"}]}]}
 TRANSPARENT = {"dataplane": {"transparent_client_address": True}}
-
-
-class Place:
-    """The three machines; `front` builds on the node, `client` and `member` say where something runs."""
-
-    def __init__(self, directory, **dataplane):
-        self.machines = self.client, self.node, self.member = [Machine(role) for role in ("client", "node", "member")]
-        cable(self.client, f"{CLIENT}/24", self.node, "192.0.2.1/24")
-        cable(self.member, f"{MEMBER}/24", self.node, f"{NODE}/24")
-        self.node.ip("address", "add", f"{VIP}/32", "dev", "lo")
-        self.client.ip("route", "add", "10.203.1.0/24", "via", "192.0.2.1")
-        self.member.ip("route", "add", "default", "via", NODE)
-        # What comes back from members is the node's own, whomever it is addressed to.
-        self.node.ip("rule", "add", "iif", "to-member", "lookup", "100")
-        self.node.ip("route", "add", "local", "0.0.0.0/0", "dev", "lo", "table", "100")
-        self.fulcrum = Fulcrum(directory, config=config.merged(NETWORK, {"dataplane": dataplane}))
-        with self.node.inside():
-            self.stage = Stage(self.fulcrum.start())
-
-    def front(self, members, **options):
-        """A listener on the node."""
-        with self.node.inside():
-            return self.stage.front(members, load_balancer=self.stage.load_balancer(vip_address=VIP), **options)
-
-    def stop(self):
-        """Takes everything away."""
-        self.fulcrum.stop()
-        for machine in self.machines:
-            machine.remove()
 
 
 @pytest.fixture
@@ -65,9 +31,14 @@ def place(tmp_path):
         one.stop()
 
 
+def shown(peer):
+    """An address and a port."""
+    return "{} {}".format(*peer[:2]).encode()
+
+
 def tell(connection, server):
     """A script: says who the peer is, and then sends back what comes."""
-    connection.sendall("{}:{}\n".format(*connection.getpeername()).encode())
+    connection.sendall(shown(connection.getpeername()) + b"\n")
     while piece := connection.recv(65536):
         connection.sendall(piece)
 
@@ -77,10 +48,10 @@ def teller():
     """Servers that run on that machine: `teller(machine)`."""
     made = []
 
-    def make(machine, name="teller", kind=ScriptMember, **options):
+    def make(machine, name="teller", kind=ScriptMember, address=MEMBER):
         with machine.inside():
             script = (tell,) if kind is ScriptMember else ()
-            made.append(kind(*script, name, address=MEMBER, **options))
+            made.append(kind(*script, name, address=address))
         return made[-1]
     yield make
     for one in made:
@@ -90,27 +61,35 @@ def teller():
 def peer_seen(place, front):
     """Whom the member sees when the client connects, and whom the client is."""
     with place.client.inside(), Connection(front.where) as client:
-        seen = client.until(b"\n").decode()
+        seen = client.until(b"\n").strip()
         data = os.urandom(300_000)
         sender = threading.Thread(target=client.send, args=(data,))
         sender.start()
         assert client.exactly(len(data)) == data, "it goes on both ways"
         sender.join()
-        return seen, "{}:{}".format(*client.socket.getsockname())
+        return seen, shown(client.socket.getsockname())
 
 
 def test_a_connection_comes_from_its_client_with_its_port(place, teller):
     here = place(transparent_client_address=True)
-    front = here.front([teller(here.member)], protocol="TCP")
-    for _ in range(3):
-        seen, client = peer_seen(here, front)
-        assert seen == client and seen.startswith(f"{CLIENT}:")
+    for source, front in ((CLIENT, here.front([teller(here.member)], protocol="TCP")),
+                          (CLIENT6, here.front6([teller(here.member, address=MEMBER6)], protocol="TCP"))):
+        for _ in range(3):
+            seen, client = peer_seen(here, front)
+            assert seen == client and seen.startswith(f"{source} ".encode())
+
+
+def test_a_member_of_the_other_family_sees_the_node(place, teller):
+    here = place(transparent_client_address=True)
+    front = here.front6([teller(here.member)], protocol="TCP")
+    assert peer_seen(here, front)[0].startswith(f"{NODE} ".encode())
 
 
 def test_without_the_switch_members_see_the_node(place, teller):
     here = place()
-    front = here.front([teller(here.member)], protocol="TCP")
-    assert peer_seen(here, front)[0].startswith(f"{NODE}:")
+    for source, front in ((NODE, here.front([teller(here.member)], protocol="TCP")),
+                          (NODE6, here.front6([teller(here.member, address=MEMBER6)], protocol="TCP"))):
+        assert peer_seen(here, front)[0].startswith(f"{source} ".encode())
 
 
 def test_members_without_a_subnet_and_members_of_http_see_the_node(place, teller):
@@ -121,35 +100,36 @@ def test_members_without_a_subnet_and_members_of_http_see_the_node(place, teller
         front = here.stage.front(protocol="TCP", load_balancer=lb)
         here.stage.api.create(f"pools/{front.pool['id']}/members", "member", address=MEMBER, protocol_port=bare.port)
         http = here.stage.front([web], load_balancer=lb)
-    assert peer_seen(here, front)[0].startswith(f"{NODE}:")
+    assert peer_seen(here, front)[0].startswith(f"{NODE} ".encode())
     with here.client.inside():
         assert http.get().status == 200
     assert web.requests[0].header("x-forwarded-for") == [CLIENT]
     assert {request.peer[0] for request in web.requests} == {NODE}
 
 
-def test_datagrams_come_from_their_client(place):
+@pytest.mark.parametrize("address", [MEMBER, MEMBER6])
+def test_datagrams_come_from_their_client(place, address):
     here = place(transparent_client_address=True)
     with here.member.inside():
-        server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        server.bind((MEMBER, 0))
+        server = socket.socket(family(address), socket.SOCK_DGRAM)
+        server.bind((address, 0))
 
     def serve():
         with contextlib.suppress(OSError):
             while True:
                 _, peer = server.recvfrom(2000)
-                server.sendto("{}:{}".format(*peer).encode(), peer)
+                server.sendto(shown(peer), peer)
     threading.Thread(target=serve, daemon=True).start()
-    member = type("Named", (), {"name": "u", "address": MEMBER, "port": server.getsockname()[1]})
-    front = here.front([member], protocol="UDP")
+    member = type("Named", (), {"name": "u", "address": address, "port": server.getsockname()[1]})
+    front = (here.front if address == MEMBER else here.front6)([member], protocol="UDP")
     with here.client.inside():
         for _ in range(3):
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            with socket.socket(family(address), socket.SOCK_DGRAM) as client:
                 client.settimeout(10)
                 client.connect(front.where)
                 for _ in range(3):
                     client.send(b"who am I?")
-                    assert client.recv(100).decode() == "{}:{}".format(*client.getsockname())
+                    assert client.recv(100) == shown(client.getsockname())
     with here.member.inside():
         server.close()
 

@@ -12,7 +12,7 @@ use super::{names, reader::Section};
 pub(crate) struct NetworkConfig {
     /// Its name, unique.
     pub(crate) name: Name,
-    /// Its address space; all subnets lie inside.
+    /// Its address space, of one family; all subnets of that family lie inside.
     pub(crate) cidr: IpNet,
     /// Its subnets; at least one.
     pub(crate) subnets: Vec<SubnetConfig>,
@@ -94,10 +94,19 @@ fn network(section: &mut Section<'_, '_>, before: &[NetworkConfig]) -> Option<Ne
         Some(cidr) => cidr.value.trunc(),
         None => supernet(subnets.iter().map(|subnet| subnet.cidr))?,
     };
-    for subnet in subnets.iter().filter(|subnet| !cidr.contains(&subnet.cidr)) {
+    for subnet in beside(&cidr, &subnets) {
         section.mistake(at, format!("networks.cidr = {cidr} does not hold the subnet {}", subnet.cidr));
     }
     whole.then_some(NetworkConfig { name, cidr, subnets })
+}
+
+/// Subnets that do not lie inside the network's block. It is of one family, and does not speak of subnets of the other, as long as there are
+/// some of its own.
+fn beside<'s>(block: &IpNet, subnets: &'s [SubnetConfig]) -> impl Iterator<Item = &'s SubnetConfig> {
+    let block = *block;
+    let same = move |subnet: &SubnetConfig| subnet.cidr.max_prefix_len() == block.max_prefix_len();
+    let none = !subnets.iter().any(same);
+    subnets.iter().filter(move |subnet| (none || same(subnet)) && !block.contains(&subnet.cidr))
 }
 
 fn subnet(section: &mut Section<'_, '_>) -> Option<SubnetConfig> {
@@ -189,6 +198,29 @@ mod tests {
                 expect.map(|block| block.parse().unwrap()),
                 "{blocks:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_network_may_have_subnets_of_both_families_and_its_block_holds_those_of_its_own() {
+        for (cidr, subnets, outside) in [
+            ("10.0.0.0/16", &["10.0.1.0/24", "fd00::/64"][..], &[][..]),
+            ("fd00::/48", &["10.0.1.0/24", "fd00::/64"], &[]),
+            ("10.0.0.0/16", &["10.1.0.0/24", "fd00::/64"], &["10.1.0.0/24"]),
+            ("fd00::/48", &["10.0.1.0/24"], &["10.0.1.0/24"]),
+        ] {
+            let subnets: Vec<_> = subnets
+                .iter()
+                .map(|cidr| SubnetConfig {
+                    name: names::name("n").unwrap(),
+                    cidr: cidr.parse().unwrap(),
+                    gateway: Ipv4Addr::LOCALHOST.into(),
+                    public: false,
+                })
+                .collect();
+            let found: Vec<_> =
+                beside(&cidr.parse().unwrap(), &subnets).map(|subnet| subnet.cidr.to_string()).collect();
+            assert_eq!(found, outside, "{cidr}");
         }
     }
 

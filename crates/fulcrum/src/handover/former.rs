@@ -162,6 +162,7 @@ impl Candidate {
         if let Some(mut child) = self.child.0.take() {
             // As long as we are here, its end is ours to hear of.
             thread::spawn(move || match child.wait() {
+                Ok(status) if status.success() => tracing::info!("the process that took over has ended"),
                 Ok(status) => tracing::warn!(%status, "the process that took over has ended"),
                 Err(error) => tracing::warn!(%error, "the process that took over cannot be waited for"),
             });
