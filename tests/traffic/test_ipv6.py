@@ -5,6 +5,8 @@ import socket
 import pytest
 
 from harness.http1 import Connection
+from harness.http2 import Http2
+from harness.http3 import Http3
 from harness.http_member import HttpMember
 from harness.members import DatagramMember, EchoMember
 from harness.three_machines import CLIENT6, MEMBER, MEMBER6, NODE, NODE6, Place
@@ -67,3 +69,33 @@ def test_datagrams_reach_members_of_both_families(place, both):
                 client.connect(front.where)
                 client.send(b"over IPv6")
                 assert client.recv(100) == b"over IPv6"
+
+
+def test_a_health_check_of_udp_asks_members_of_ipv6_by_echo_and_hears_of_closed_ports(place, both):
+    six, _ = both(DatagramMember)
+    front = place.front6([six], protocol="UDP", monitor={"type": "UDP_CONNECT"})
+    with place.node.inside():
+        front.wait_status(six, "ONLINE")
+    with place.member.inside():
+        six.stop()
+    with place.node.inside():
+        front.wait_status(six, "OFFLINE")
+
+
+def test_http2_and_http3_also_through_an_upgrade(place, both):
+    six, _ = both(HttpMember)
+    with place.node.inside():
+        certificate = place.stage.certificate(kind="RSA")["id"]
+    tls = {"default_tls_container_ref": certificate}
+    secure = place.front6([six], protocol="HTTPS", listener={**tls, "http2_enable": True}, pool={"protocol": "HTTP"})
+    with place.node.inside():
+        quic = place.stage.front(load_balancer=secure.load_balancer, protocol="QUIC", listener=tls, pool={"protocol": "HTTP", "ip_version": "dualstack"})
+        quic.add(six, subnet=place.subnet6)
+
+    def answers():
+        with place.client.inside(), Http2(secure.where) as two, Http3((secure.where[0], quic.where[1])) as three:
+            return [two.ask().status, three.ask().status]
+    assert answers() == [200, 200]
+    with place.node.inside():
+        place.fulcrum.upgrade()
+    assert answers() == [200, 200]
