@@ -131,55 +131,58 @@ def core_seconds(core):
     return (v[0] + v[1] + v[2] + v[5] + v[6]) / TICK, v[7] / TICK
 
 
+def poll(check, seconds):
+    """What `check` answers, once that is true; after so many seconds what it answered last."""
+    deadline = time.monotonic() + seconds
+    while not (found := check()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return found
+
+
 def wait_for(address, process, seconds=20):
     """Poll until the address accepts TCP; the process must stay alive meanwhile."""
     host, port = address.rsplit(":", 1)
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+
+    def accepts():
         if not process.alive():
             raise RuntimeError(f"ended before it listened on {address}")
-        try:
-            socket.create_connection((host, int(port)), 0.2).close()
-            return
-        except OSError:
-            time.sleep(0.02)
-    raise RuntimeError(f"does not listen on {address} after {seconds} s")
+        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 0.2):
+            return True
+
+    if not poll(accepts, seconds):
+        raise RuntimeError(f"does not listen on {address} after {seconds} s")
 
 
 def wait_for_quic(address, process, seconds=20):
     """As wait_for: a packet of a version that nobody knows is answered at once, with those that are (RFC 9000 section 6)."""
     host, port = address.rsplit(":", 1)
     question = (bytes([0xC0]) + bytes.fromhex("1a2a3a4a") + bytes([8]) + bytes(8) + bytes([8]) + bytes(8)).ljust(1200, b"\0")
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+
+    def answers():
         if not process.alive():
             raise RuntimeError(f"ended before it listened on {address}")
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
             one.settimeout(0.2)
-            try:
-                one.connect((host, int(port)))
-                one.send(question)
-                if one.recv(2048)[1:5] == bytes(4):
-                    return
-            except TimeoutError:
-                pass
-            except OSError:
-                time.sleep(0.02)
-    raise RuntimeError(f"does not speak QUIC on {address} after {seconds} s")
+            one.connect((host, int(port)))
+            one.send(question)
+            return one.recv(2048)[1:5] == bytes(4)
+
+    if not poll(answers, seconds):
+        raise RuntimeError(f"does not speak QUIC on {address} after {seconds} s")
 
 
 def wait_for_watcher(watcher, process, seconds=5):
-    """Poll until a program that was started to watch a process does so: as perf or as strace. One that works otherwise is given the time."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and watcher.poll() is None:
+    """Poll until a program that was started to watch a process does so, as perf or as strace; it must stay alive meanwhile."""
+    def watches():
+        if watcher.poll() is not None:
+            raise RuntimeError(f"the command of --watch ended with {watcher.returncode}")
         if re.search(r"^TracerPid:\t[1-9]", Path(f"/proc/{process.pid}/status").read_text(), re.M):
-            return
+            return True
         with contextlib.suppress(OSError):
-            if any("perf_event" in os.readlink(fd) for fd in Path(f"/proc/{watcher.pid}/fd").iterdir()):
-                return
-        time.sleep(0.02)
-    if watcher.returncode is not None:
-        raise RuntimeError(f"the command of --watch ended with {watcher.returncode}")
+            return any("perf_event" in os.readlink(fd) for fd in Path(f"/proc/{watcher.pid}/fd").iterdir())
+
+    if not poll(watches, seconds):
+        raise RuntimeError(f"the command of --watch does not watch process {process.pid} after {seconds} s; perf and strace are known")
 
 
 def free_port():
