@@ -94,7 +94,7 @@ fn network(section: &mut Section<'_, '_>, before: &[NetworkConfig]) -> Option<Ne
         Some(cidr) => cidr.value.trunc(),
         None => supernet(subnets.iter().map(|subnet| subnet.cidr))?,
     };
-    for subnet in beside(&cidr, &subnets) {
+    for subnet in outside(&cidr, &subnets) {
         section.mistake(at, format!("networks.cidr = {cidr} does not hold the subnet {}", subnet.cidr));
     }
     whole.then_some(NetworkConfig { name, cidr, subnets })
@@ -102,7 +102,7 @@ fn network(section: &mut Section<'_, '_>, before: &[NetworkConfig]) -> Option<Ne
 
 /// Subnets that do not lie inside the network's block. It is of one family, and does not speak of subnets of the other, as long as there are
 /// some of its own.
-fn beside<'s>(block: &IpNet, subnets: &'s [SubnetConfig]) -> impl Iterator<Item = &'s SubnetConfig> {
+fn outside<'s>(block: &IpNet, subnets: &'s [SubnetConfig]) -> impl Iterator<Item = &'s SubnetConfig> {
     let block = *block;
     let same = move |subnet: &SubnetConfig| subnet.cidr.max_prefix_len() == block.max_prefix_len();
     let none = !subnets.iter().any(same);
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_network_may_have_subnets_of_both_families_and_its_block_holds_those_of_its_own() {
-        for (cidr, subnets, outside) in [
+        for (cidr, subnets, expect) in [
             ("10.0.0.0/16", &["10.0.1.0/24", "fd00::/64"][..], &[][..]),
             ("fd00::/48", &["10.0.1.0/24", "fd00::/64"], &[]),
             ("10.0.0.0/16", &["10.1.0.0/24", "fd00::/64"], &["10.1.0.0/24"]),
@@ -219,8 +219,8 @@ mod tests {
                 })
                 .collect();
             let found: Vec<_> =
-                beside(&cidr.parse().unwrap(), &subnets).map(|subnet| subnet.cidr.to_string()).collect();
-            assert_eq!(found, outside, "{cidr}");
+                outside(&cidr.parse().unwrap(), &subnets).map(|subnet| subnet.cidr.to_string()).collect();
+            assert_eq!(found, expect, "{cidr}");
         }
     }
 
