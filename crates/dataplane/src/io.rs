@@ -165,6 +165,12 @@ pub(crate) fn reset_on_close(stream: &TcpStream) {
     let _gone_already = sockopt::set_socket_linger(stream, Some(Duration::ZERO));
 }
 
+/// Whether a write that failed with this was the only one to be told that the connection broke off: a read shows an end after it, which is
+/// none. (Linux tells a failure once. It is EPIPE where the peer had ended its stream before, as it should.)
+pub(crate) fn is_cut(written: &io::Error) -> bool {
+    written.kind() != io::ErrorKind::BrokenPipe
+}
+
 /// Whether an error is the peer's reset (or what follows one).
 pub(crate) fn is_reset(error: &io::Error) -> bool {
     matches!(

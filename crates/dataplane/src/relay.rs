@@ -114,6 +114,7 @@ impl Relay {
             to: &mut self.member,
             others_done: self.down.state == State::Done,
             connecting: self.connecting,
+            cut: false,
             turn: turns.0,
             moved: 0,
         };
@@ -126,10 +127,15 @@ impl Relay {
             to: &mut self.client,
             others_done: self.up.state == State::Done,
             connecting: false,
+            cut: matches!(up, Err(Side::To { cut: true })),
             turn: turns.1,
             moved: 0,
         };
-        let down = self.down.poll(cx, &mut ends);
+        let down = match up {
+            // Nothing of this member is passed on, so another one may still take its place.
+            Err(_) if self.connecting => Ok(()),
+            _ => self.down.poll(cx, &mut ends),
+        };
         let moved = Passed { up: moved_up, down: ends.moved };
         let mut waits = false;
         if let Some(caps) = counts.caps {
@@ -154,8 +160,8 @@ impl Relay {
         self.passed.down += moved.down;
         let broken = match (up, down) {
             (Ok(()), Ok(())) => None,
-            (_, Err(Side::From)) | (Err(Side::To), _) => Some(Ended::MemberBroke),
-            (Err(Side::From), _) | (Ok(()), Err(Side::To)) => Some(Ended::ClientBroke),
+            (_, Err(Side::From)) | (Err(Side::To { .. }), _) => Some(Ended::MemberBroke),
+            (Err(Side::From), _) | (Ok(()), Err(Side::To { .. })) => Some(Ended::ClientBroke),
         };
         if let Some(ended) = broken {
             return Poll::Ready(ended);
@@ -228,6 +234,8 @@ struct Ends<'r> {
     others_done: bool,
     /// As [`Relay::connecting`], of `to`.
     connecting: bool,
+    /// The connection of `from` broke off in the other direction: what it said may go on, but no end is its end.
+    cut: bool,
     /// About how many bytes may move.
     turn: u64,
     /// Bytes that `to` has taken.
@@ -237,7 +245,16 @@ struct Ends<'r> {
 /// Which side of a direction failed.
 enum Side {
     From,
-    To,
+    /// `cut`: see [`Stream::is_cut_by`].
+    To {
+        cut: bool,
+    },
+}
+
+impl Side {
+    fn to(stream: &Stream, error: &std::io::Error) -> Self {
+        Self::To { cut: stream.is_cut_by(error) }
+    }
 }
 
 impl Way {
@@ -267,10 +284,13 @@ impl Way {
                 }
             }
             ends.connecting &= ends.moved == 0;
-            if ends.to.poll_flush(cx).map_err(|_| Side::To)?.is_pending() {
+            if ends.to.poll_flush(cx).map_err(|error| Side::to(ends.to, &error))?.is_pending() {
                 return Ok(());
             }
             if self.state == State::Ending {
+                if ends.cut {
+                    return Err(Side::From);
+                }
                 if ends.connecting && ends.to.poll_writable(cx).is_pending() {
                     // To end a connection that is being made would be to give it up.
                     return Ok(());
@@ -305,7 +325,8 @@ impl Way {
     /// Writes what waits; whether nothing waits any more.
     fn flush(&mut self, ends: &mut Ends<'_>) -> Result<bool, Side> {
         if !self.pending.is_empty() {
-            ends.moved += self.pending.flush(&ends.worker.buffers, ends.to).map_err(|_| Side::To)? as u64;
+            let flushed = self.pending.flush(&ends.worker.buffers, ends.to);
+            ends.moved += flushed.map_err(|error| Side::to(ends.to, &error))? as u64;
             if !self.pending.is_empty() {
                 return Ok(false);
             }
@@ -313,7 +334,7 @@ impl Way {
         if let Some(pipe) = &mut self.pipe {
             while pipe.held() > 0 {
                 let Some(socket) = ends.to.plain() else { break };
-                let written = io::empty(socket, pipe).map_err(|_| Side::To)?;
+                let written = io::empty(socket, pipe).map_err(|error| Side::to(ends.to, &error))?;
                 if written == 0 {
                     return Ok(false);
                 }
@@ -392,9 +413,9 @@ impl Way {
         };
         let written = match written {
             Ok(written) => written,
-            Err(_) => {
+            Err(error) => {
                 self.pending.keep(&worker.buffers, &piece, 0);
-                return Poll::Ready(Err(Side::To));
+                return Poll::Ready(Err(Side::to(to, &error)));
             }
         };
         *connecting &= written == 0;

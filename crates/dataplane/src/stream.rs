@@ -110,6 +110,12 @@ impl Stream {
         }
     }
 
+    /// Whether an end that is read after a write that failed with this is none: the peer has broken off. All but sockets know by themselves
+    /// which ends are true.
+    pub(crate) fn is_cut_by(&self, written: &io::Error) -> bool {
+        matches!(self, Self::Plain(_)) && socket::is_cut(written)
+    }
+
     /// Ready when more may be taken, or writing would tell a failure.
     #[inline]
     pub(crate) fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

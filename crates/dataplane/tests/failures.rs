@@ -4,10 +4,10 @@
 mod rig;
 
 use std::{
-    io::{BufReader, Write},
+    io::{BufReader, Read, Write},
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Barrier,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -15,8 +15,8 @@ use std::{
 
 use model::Weight;
 use rig::{
-    BEFORE_OTHER_LIMITS, Client, ListenerPlan, Member, Request, Rig, again, free_address, get, http, ok,
-    with_http, with_target,
+    BEFORE_OTHER_LIMITS, Client, FullQueue, ListenerPlan, Member, Request, Rig, again, free_address, get,
+    http, ok, with_http, with_target,
 };
 
 /// A member that takes requests and says nothing.
@@ -204,29 +204,20 @@ fn a_member_that_does_not_answer_in_time_is_replaced_or_answered_for() {
 
 #[test]
 fn a_member_that_cannot_be_connected_to_in_time_is_a_gateway_timeout() {
-    // A listening socket whose queue is full drops what comes: connections hang.
-    let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    full.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-    full.listen(0).unwrap();
-    let target = full.local_addr().unwrap().as_socket().unwrap();
-    let mut fillers = Vec::new();
-    while let Ok(stream) = std::net::TcpStream::connect_timeout(&target, Duration::from_millis(200)) {
-        fillers.push(stream);
-        assert!(fillers.len() < 100, "the queue never fills");
-    }
+    let full = FullQueue::start();
     let address = free_address();
     let rig = Rig::start();
     let soon = |mut listener: ListenerPlan| {
         listener.connect_timeout = Duration::from_millis(200);
         listener
     };
-    rig.apply([soon(http(address, &[target]))]);
+    rig.apply([soon(http(address, &[full.address]))]);
     let began = Instant::now();
     assert_eq!(get(address).status(), 504);
     assert!(began.elapsed() < BEFORE_OTHER_LIMITS, "{:?}", began.elapsed());
 
     let alive = Member::named("alive");
-    rig.apply([soon(http(address, &[target, alive.address]))]);
+    rig.apply([soon(http(address, &[full.address, alive.address]))]);
     for _ in 0..4 {
         let post = Client::connect(address).ask("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\nab");
         assert_eq!(post.text(), "alive");
@@ -313,6 +304,30 @@ fn a_response_that_stalls_is_cut_off_in_time() {
     }));
     let mut client = Client::connect(address);
     client.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n");
+    assert!(client.is_reset());
+}
+
+#[test]
+fn a_response_to_the_end_of_a_connection_that_breaks_off_never_looks_whole() {
+    let broken = Arc::new(Barrier::new(2));
+    let waits = broken.clone();
+    let member = Member::start(move |mut stream| {
+        rig::read_head(&mut BufReader::with_capacity(512, stream.try_clone().unwrap()));
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\npart").unwrap();
+        waits.wait();
+        socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+    });
+    let address = free_address();
+    let _rig = Rig::serving(http(address, &[member.address]));
+    let mut client = Client::connect(address);
+    client.send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 1000000000\r\n\r\n");
+    assert!(rig::read_head(&mut client.reader).unwrap().contains("Transfer-Encoding: chunked"));
+    let mut part = [0; 9];
+    client.reader.read_exact(&mut part).unwrap();
+    assert_eq!(&part, b"4\r\npart\r\n");
+    // The news of the reset comes to a write, and the read after it finds an end.
+    client.send_all_that_is_taken();
+    broken.wait();
     assert!(client.is_reset());
 }
 

@@ -6,10 +6,11 @@ mod rig;
 use std::{
     io::{Read, Write},
     net::Shutdown,
+    sync::{Arc, Barrier},
     time::{Duration, Instant},
 };
 
-use rig::{Client, Member, Rig, free_address, tcp};
+use rig::{Client, FullQueue, Member, Rig, free_address, tcp};
 
 /// A member that echoes, and says a word at the end.
 fn echo() -> Member {
@@ -144,6 +145,45 @@ fn a_member_that_refuses_is_passed_over_and_nobody_is_a_reset() {
         rig.apply([tcp(address, &members)]);
         assert!(Client::connect(address).is_reset(), "{members:?}");
     }
+}
+
+#[test]
+fn a_member_that_refuses_late_is_passed_over_with_what_the_client_said_meanwhile() {
+    let (full, alive) = (FullQueue::start(), echo());
+    let address = free_address();
+    let _rig = Rig::serving(tcp(address, &[full.address, alive.address]));
+    let mut clients = [Client::connect(address), Client::connect(address)];
+    clients.iter_mut().for_each(|client| client.send("x"));
+    rig::eventually("one of them is served", || alive.connection_count() == 1);
+    drop(full);
+    for client in &mut clients {
+        let mut got = [0];
+        client.reader.read_exact(&mut got).unwrap();
+        assert_eq!(&got, b"x");
+    }
+    assert_eq!(alive.connection_count(), 2);
+}
+
+#[test]
+fn a_member_that_breaks_off_while_bytes_wait_for_it_has_not_ended() {
+    let broken = Arc::new(Barrier::new(2));
+    let waits = broken.clone();
+    let member = Member::start(move |mut stream| {
+        stream.write_all(b"part").unwrap();
+        waits.wait();
+        stream.write_all(b"last").unwrap();
+        socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+    });
+    let address = free_address();
+    let _rig = Rig::serving(tcp(address, &[member.address]));
+    let mut client = Client::connect(address);
+    client.reader.read_exact(&mut [0; 4]).unwrap();
+    client.send_all_that_is_taken();
+    broken.wait();
+    let mut last = [0; 4];
+    client.reader.read_exact(&mut last).unwrap();
+    assert_eq!(&last, b"last", "what it said before is passed on");
+    assert!(client.is_reset(), "an end is not");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::{
     io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
     sync::{
-        Arc,
+        Arc, Barrier,
         mpsc::{Receiver, channel},
     },
     time::{Duration, Instant},
@@ -18,7 +18,7 @@ use std::{
 
 use model::{PoolProtocol, ProxyVersion, ServerName};
 use plan::{CertificatePlan, ListenerPlan, MemberTlsPlan, ServicePlan, TlsPlan};
-use rig::{Member, PATIENCE, Rig, again, eventually, free_address, with_target};
+use rig::{Client, Member, PATIENCE, Rig, again, eventually, free_address, with_target};
 use rustls::{
     HandshakeKind, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion,
     crypto::aws_lc_rs,
@@ -277,6 +277,29 @@ fn a_reset_of_a_member_is_passed_on() {
     let mut client = client(address);
     client.send("x");
     assert!(is_reset(&mut client));
+}
+
+#[test]
+fn a_member_that_breaks_off_while_bytes_wait_for_it_has_not_ended() {
+    let broken = Arc::new(Barrier::new(2));
+    let waits = broken.clone();
+    let member = secure_member(&certificate(&["m"]), &TLS13, 0, move |mut session, _| {
+        session.write_all(b"part").and_then(|()| session.flush()).unwrap();
+        waits.wait();
+        session.write_all(b"last").and_then(|()| session.flush()).unwrap();
+        socket2::SockRef::from(&session.sock).set_linger(Some(Duration::ZERO)).unwrap();
+    });
+    let address = free_address();
+    // The client's side is plain, so that an end of it needs no words.
+    let _rig = Rig::serving(rig::listener(address, &[member.address], ServicePlan::Tcp, PoolProtocol::Tls));
+    let mut client = Client::connect(address);
+    client.reader.read_exact(&mut [0; 4]).unwrap();
+    client.send_all_that_is_taken();
+    broken.wait();
+    let mut last = [0; 4];
+    client.reader.read_exact(&mut last).unwrap();
+    assert_eq!(&last, b"last", "what it said before is passed on");
+    assert!(client.is_reset(), "an end is not");
 }
 
 #[test]

@@ -250,7 +250,7 @@ impl Exchange {
             self.early = surplus;
             return match ready!(down) {
                 Ok(()) => self.completed(connection),
-                Err(Fault::Sink) => Poll::Ready(self.client_gone()),
+                Err(Fault::Sink { .. }) => Poll::Ready(self.client_gone()),
                 Err(Fault::Source | Fault::Malformed(_)) => {
                     tracing::debug!(member = %self.work.member().plan.address, "a response broke off");
                     self.record(Outcome::Answered(self.status), Attempt::Broken);

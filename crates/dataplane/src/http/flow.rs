@@ -53,6 +53,8 @@ pub(super) struct Flow {
     pub(super) turn: u64,
     /// Nothing might be read in a poll. Its owner takes it back.
     pub(super) held: bool,
+    /// The sender's connection broke off in the other direction: an end of it is none.
+    pub(super) cut: bool,
     /// Bytes of the body read so far, framing included.
     pub(super) read: u64,
     /// Bytes read and bytes written that were not counted yet.
@@ -66,8 +68,15 @@ pub(super) enum Fault {
     Source,
     /// What the sender sent is no body, or it ended too early.
     Malformed(BodyError),
-    /// The receiver broke the connection.
-    Sink,
+    /// The receiver broke the connection. `cut`: see [`Stream::is_cut_by`].
+    Sink { cut: bool },
+}
+
+impl Fault {
+    /// What it means that this receiver could not be written to.
+    pub(super) fn sink(to: &Stream, error: &std::io::Error) -> Self {
+        Self::Sink { cut: to.is_cut_by(error) }
+    }
 }
 
 impl Flow {
@@ -86,6 +95,7 @@ impl Flow {
             starved: false,
             turn: TURN_BYTES,
             held: false,
+            cut: false,
             read: 0,
             uncounted: (0, 0),
         }
@@ -143,7 +153,9 @@ impl Flow {
 
     /// Sends a head that has no body, before the one whose turn it is.
     pub(super) fn send_head(&mut self, worker: &Worker, head: &[u8], to: &mut Stream) -> Result<(), Fault> {
-        self.put(worker, &[IoSlice::new(head)], |pieces| to.write(pieces).map_err(|_| Fault::Sink))
+        self.put(worker, &[IoSlice::new(head)], |pieces| {
+            to.write(pieces).map_err(|error| Fault::sink(to, &error))
+        })
     }
 
     /// The body cannot go on; the next poll says so.
@@ -198,7 +210,7 @@ impl Flow {
             at += step.consumed;
             let pieces =
                 [IoSlice::new(step.line.as_bytes()), IoSlice::new(step.data), IoSlice::new(step.end)];
-            self.put(worker, &pieces, |pieces| to.write(pieces).map_err(|_| Fault::Sink))?;
+            self.put(worker, &pieces, |pieces| to.write(pieces).map_err(|error| Fault::sink(to, &error)))?;
         }
         self.close_if_done(worker, to)?;
         Ok(at)
@@ -220,7 +232,9 @@ impl Flow {
             Some(encoder) if !done => chunk(encoder.take_if_large()),
             Some(_) | None => self.encoded_end()?,
         };
-        self.put(worker, &[IoSlice::new(&out)], |pieces| to.write(pieces).map_err(|_| Fault::Sink))?;
+        self.put(worker, &[IoSlice::new(&out)], |pieces| {
+            to.write(pieces).map_err(|error| Fault::sink(to, &error))
+        })?;
         self.closed |= done;
         Ok(at)
     }
@@ -294,15 +308,15 @@ impl Flow {
                 (Some(pipe), Some(socket)) if self.pending.is_empty() => io::empty(socket, pipe),
                 _ => self.pending.flush(&worker.buffers, to),
             };
-            let written = written.map_err(|_| Fault::Sink)?;
+            let written = written.map_err(|error| Fault::sink(to, &error))?;
             self.uncounted.1 += written as u64;
             if written == 0 {
                 self.starved = false;
                 // A connection that failed is ready, too; the next write tells.
-                ready!(to.poll_writable(cx)).map_err(|_| Fault::Sink)?;
+                ready!(to.poll_writable(cx)).map_err(|error| Fault::sink(to, &error))?;
             }
         }
-        let flushed = to.poll_flush(cx).map_err(|_| Fault::Sink);
+        let flushed = to.poll_flush(cx).map_err(|error| Fault::sink(to, &error));
         self.starved &= flushed.is_ready();
         flushed
     }
@@ -385,6 +399,9 @@ impl Flow {
 
     /// The sender has said all.
     fn end_of_source(&mut self, worker: &Worker) -> Result<(), Fault> {
+        if self.cut {
+            return Err(Fault::Source);
+        }
         self.body.handle_eof().map_err(Fault::Malformed)?;
         match self.transfer {
             Transfer::Enchunk => self.pending.keep(&worker.buffers, &[IoSlice::new(LAST_CHUNK)], 0),
@@ -434,7 +451,7 @@ impl Flow {
                 tap.take(worker, &piece);
             }
             let written = match self.pending.is_empty() {
-                true => to.write(&piece).map_err(|_| Fault::Sink)?,
+                true => to.write(&piece).map_err(|error| Fault::sink(to, &error))?,
                 false => 0,
             };
             self.uncounted.1 += written as u64;

@@ -14,6 +14,8 @@
 
 mod incoming;
 mod making;
+#[cfg(test)]
+mod tests;
 
 use std::{
     io::{self, IoSlice},
@@ -46,6 +48,8 @@ pub(crate) struct TlsStream {
     sealed: Held,
     /// The peer has said all.
     ended: bool,
+    /// The peer has broken off, which only a write was told ([`socket::is_cut`]).
+    cut: bool,
     finish: Finish,
     /// See [`TlsStream::is_early`].
     early: bool,
@@ -98,6 +102,7 @@ impl TlsStream {
             plain: Held::default(),
             sealed: Held::default(),
             ended: false,
+            cut: false,
             finish: Finish::No,
             early: false,
             empty: 0,
@@ -146,7 +151,14 @@ impl TlsStream {
     /// See [`crate::stream::Stream::poll_read`].
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         if !self.sealed.is_empty() {
-            self.flush()?;
+            match self.flush() {
+                Err(_) if self.is_connected() => {
+                    // Nobody takes it, but what the peer said before is still read.
+                    self.sealed = Held::default();
+                    self.finish = Finish::Done;
+                }
+                flushed => flushed?,
+            }
             if !self.sealed.is_empty() {
                 // It goes on when the socket takes more, whatever comes in.
                 let _waits = socket::poll_writable(&self.tcp, cx)?;
@@ -247,7 +259,8 @@ impl TlsStream {
                 }
                 continue;
             }
-            let written = socket::write(&self.tcp, &[IoSlice::new(&out[..length])])?;
+            let written = socket::write(&self.tcp, &[IoSlice::new(&out[..length])]);
+            let written = written.inspect_err(|error| self.cut |= socket::is_cut(error))?;
             if written < length {
                 self.sealed.extend(&out[written..length]);
                 break;
@@ -281,7 +294,8 @@ impl TlsStream {
     /// Writes what the socket takes of what is sealed.
     fn flush(&mut self) -> io::Result<()> {
         while !self.sealed.is_empty() {
-            match socket::write(&self.tcp, &[IoSlice::new(self.sealed.rest())])? {
+            let written = socket::write(&self.tcp, &[IoSlice::new(self.sealed.rest())]);
+            match written.inspect_err(|error| self.cut |= socket::is_cut(error))? {
                 0 => return Ok(()),
                 written => self.sealed.advance(written),
             }

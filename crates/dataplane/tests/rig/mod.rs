@@ -249,6 +249,28 @@ impl Member {
     }
 }
 
+/// A listening socket whose queue is full: it drops what comes, so connections to it hang. They are refused after it was dropped.
+pub struct FullQueue {
+    pub address: SocketAddr,
+    _listening: socket2::Socket,
+    _queued: Vec<TcpStream>,
+}
+
+impl FullQueue {
+    pub fn start() -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        socket.listen(0).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        let mut queued = Vec::new();
+        while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+            queued.push(stream);
+            assert!(queued.len() < 100, "the queue never fills");
+        }
+        Self { address, _listening: socket, _queued: queued }
+    }
+}
+
 /// A response with a body and nothing else.
 pub fn ok(body: &str) -> Vec<u8> {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
@@ -355,6 +377,23 @@ impl Client {
 
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).unwrap();
+    }
+
+    /// Sends until nobody takes more.
+    pub fn send_all_that_is_taken(&mut self) {
+        self.stream.set_nonblocking(true).unwrap();
+        let mut refused = 0;
+        eventually("nobody takes more", || {
+            match self.stream.write(&[7; 65536]) {
+                Ok(_) => refused = 0,
+                Err(error) => {
+                    assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+                    refused += 1;
+                }
+            }
+            refused > 100
+        });
+        self.stream.set_nonblocking(false).unwrap();
     }
 
     /// Reads one response with its body.

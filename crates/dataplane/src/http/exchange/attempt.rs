@@ -84,6 +84,7 @@ impl Exchange {
                 self.work = opened.work;
                 self.stream = opened.stream;
                 self.attempt = opened.state;
+                self.down.cut = false;
                 self.replay = replay;
                 if self.up.is_read() {
                     self.up_state = if self.up.is_done() { UpState::Sent } else { UpState::Open };

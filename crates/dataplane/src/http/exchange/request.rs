@@ -115,7 +115,7 @@ impl Exchange {
                 Ok(open) => Ok(opened.insert(open).written),
                 Err(why) => {
                     refused = why;
-                    Err(Fault::Sink)
+                    Err(Fault::Sink { cut: false })
                 }
             }
         });
@@ -127,11 +127,12 @@ impl Exchange {
             };
             return Err(own((answer.into(), code), rest, connection, log));
         };
-        let mut up_state = UpState::Open;
+        let (mut up_state, mut down) = (UpState::Open, Flow::none());
         if !up.is_read() {
             match up.feed(worker, &rest[taken..], &mut opened.stream) {
                 Ok(more) => taken += more,
-                Err(Fault::Sink | Fault::Source) => up_state = UpState::Refused,
+                Err(Fault::Sink { cut }) => (up_state, down.cut) = (UpState::Refused, cut),
+                Err(Fault::Source) => up_state = UpState::Refused,
                 Err(Fault::Malformed(_)) => {
                     return Err(own((OwnAnswer::BadRequest.into(), None), rest, connection, log));
                 }
@@ -180,7 +181,7 @@ impl Exchange {
             up,
             up_state,
             client_ended: false,
-            down: Flow::none(),
+            down,
             early: Vec::new(),
             early_scan: None,
             status: 0,
@@ -215,8 +216,9 @@ impl Exchange {
                 None
             }
             // The member may have answered before it closed: its answer is still read.
-            Poll::Ready(Err(Fault::Sink)) => {
+            Poll::Ready(Err(Fault::Sink { cut })) => {
                 self.up_state = UpState::Refused;
+                self.down.cut = cut;
                 None
             }
             Poll::Ready(Err(Fault::Source | Fault::Malformed(BodyError::Truncated))) => {

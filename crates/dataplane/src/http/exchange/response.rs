@@ -186,7 +186,7 @@ impl Exchange {
             && client.is_quiet();
         let send = |pieces: &[IoSlice<'_>], all| {
             let written = if all && closes { client.write_last(pieces) } else { client.write(pieces) };
-            written.map_err(|_| Fault::Sink)
+            written.map_err(|error| Fault::sink(client, &error))
         };
         let begun = self.down.begin(worker, &mut out, rest, send).and_then(|taken| {
             let more =
@@ -196,7 +196,7 @@ impl Exchange {
         match begun {
             Ok(taken) if taken < rest.len() => worker.buffers.add(&mut self.early, &rest[taken..]),
             Ok(_) => {}
-            Err(Fault::Sink) => return Err(HeadFault::Client),
+            Err(Fault::Sink { .. }) => return Err(HeadFault::Client),
             // The head is out, so the body's fault shows when the body goes on.
             Err(fault @ (Fault::Source | Fault::Malformed(_))) => self.down.fail(fault),
         }

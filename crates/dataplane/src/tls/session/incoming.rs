@@ -50,6 +50,9 @@ impl TlsStream {
         let before = self.incoming.len();
         window[..before].copy_from_slice(&self.incoming);
         let read = ready!(socket::poll_read(&mut self.tcp, cx, &mut window[before..]))?;
+        if read == 0 && self.cut {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
         if read == 0 {
             self.ended = true;
             return Poll::Ready(Ok(0));
