@@ -125,6 +125,24 @@ fn another_member_is_tried_when_one_cannot_be_reached() {
 }
 
 #[test]
+fn another_member_is_tried_when_one_refuses_late() {
+    let (full, alive) = (FullQueue::start(), Member::named("alive"));
+    let address = free_address();
+    let rig = Rig::with_workers(1);
+    rig.apply([http(address, &[full.address, alive.address])]);
+    let mut clients = [Client::connect(address), Client::connect(address)];
+    clients
+        .iter_mut()
+        .for_each(|client| client.send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\nab"));
+    rig::eventually("one of them is served", || alive.connection_count() == 1);
+    drop(full);
+    for client in &mut clients {
+        assert_eq!(client.response().text(), "alive");
+    }
+    assert_eq!(alive.heads.lock().unwrap().len(), 2);
+}
+
+#[test]
 fn a_kept_connection_that_the_member_closed_fails_no_request() {
     let member = Member::start(|mut stream| {
         // Answers one request without a word of closing, and closes a moment later.
