@@ -38,7 +38,7 @@ def test_upgrades_in_a_row_lose_nothing(start, member):
     stage = Stage(process)
     servers = [member("a"), member("b")]
     down = member("down")
-    web = stage.front([*servers, down], monitor={"max_retries_down": 3})
+    web = stage.front([*servers, down], monitor={"timeout": 5, "max_retries_down": 3})
     tcp = stage.front([member("echo", kind=EchoMember)], protocol="TCP")
     secure = stage.secure([servers[0]])
     web.wait_status(servers[0], "ONLINE")

@@ -42,8 +42,9 @@ impl RoundRobin {
         let workers = u64::from(start.workers.max(1));
         let worker = u64::from(start.worker) % workers;
         let mut turn = Self::at(weights, CYCLE * worker / workers);
-        if let Order::Weighted(timetable) = &mut turn.0 {
-            timetable.go_to_part(worker, workers);
+        match &mut turn.0 {
+            Order::Even(rotation) => rotation.go_to_part(worker, workers),
+            Order::Weighted(timetable) => timetable.go_to_part(worker, workers),
         }
         turn
     }
@@ -104,6 +105,11 @@ impl Rotation {
     fn place(&self) -> u64 {
         // Rounded up, so that `at` finds the same member again when their number has not changed.
         (self.next as u64 * CYCLE).div_ceil(self.members.len().max(1) as u64)
+    }
+
+    /// As [`Timetable::go_to_part`]. A place is rounded; this is exact.
+    fn go_to_part(&mut self, part: u64, parts: u64) {
+        self.next = (self.members.len() as u64 * part / parts) as usize;
     }
 
     fn pick(&mut self, usable: impl Fn(usize) -> bool) -> Option<usize> {
@@ -209,12 +215,19 @@ mod tests {
             .map(|worker| RoundRobin::new(&all, Start { worker, workers: 4 }).pick(|_| true).unwrap())
             .collect();
         assert_eq!(first, [0, 2, 4, 6]);
+        for workers in 1..100 {
+            let all = weights(&vec![1; workers.into()]);
+            for worker in 0..workers {
+                let first = RoundRobin::new(&all, Start { worker, workers }).pick(|_| true);
+                assert_eq!(first, Some(worker.into()), "of {workers}: each worker has a member of its own");
+            }
+        }
         RoundRobin::new(&all, Start { worker: 3, workers: 0 });
     }
 
     #[test]
     fn workers_with_equal_weights_are_within_one_of_exact_at_every_moment() {
-        for (members, workers) in [(3, 2), (8, 4), (5, 8), (7, 16)] {
+        for (members, workers) in [(3, 2), (3, 3), (8, 4), (9, 3), (5, 8), (6, 9), (7, 16)] {
             let all = weights(&vec![1; members]);
             let mut turns: Vec<_> =
                 (0..workers).map(|worker| RoundRobin::new(&all, Start { worker, workers })).collect();
