@@ -41,7 +41,7 @@ impl RoundRobin {
     pub fn new(weights: &[Weight], start: Start) -> Self {
         let workers = u64::from(start.workers.max(1));
         let worker = u64::from(start.worker) % workers;
-        let mut turn = Self::at(weights, CYCLE * worker / workers);
+        let mut turn = Self::at(weights, 0);
         match &mut turn.0 {
             Order::Even(rotation) => rotation.go_to_part(worker, workers),
             Order::Weighted(timetable) => timetable.go_to_part(worker, workers),

@@ -20,6 +20,7 @@ mod early;
 mod edits;
 mod encoder;
 mod exchange;
+mod fault;
 mod flow;
 mod inserted;
 mod log;

@@ -176,14 +176,7 @@ fn a_member_that_breaks_off_while_bytes_wait_for_it_has_not_ended() {
     });
     let address = free_address();
     let _rig = Rig::serving(tcp(address, &[member.address]));
-    let mut client = Client::connect(address);
-    client.reader.read_exact(&mut [0; 4]).unwrap();
-    client.send_all_that_is_taken();
-    broken.wait();
-    let mut last = [0; 4];
-    client.reader.read_exact(&mut last).unwrap();
-    assert_eq!(&last, b"last", "what it said before is passed on");
-    assert!(client.is_reset(), "an end is not");
+    rig::assert_no_end_when_broken_off(address, &broken);
 }
 
 #[test]

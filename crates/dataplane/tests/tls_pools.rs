@@ -18,7 +18,7 @@ use std::{
 
 use model::{PoolProtocol, ProxyVersion, ServerName};
 use plan::{CertificatePlan, ListenerPlan, MemberTlsPlan, ServicePlan, TlsPlan};
-use rig::{Client, Member, PATIENCE, Rig, again, eventually, free_address, with_target};
+use rig::{Member, PATIENCE, Rig, again, eventually, free_address, with_target};
 use rustls::{
     HandshakeKind, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion,
     crypto::aws_lc_rs,
@@ -292,14 +292,7 @@ fn a_member_that_breaks_off_while_bytes_wait_for_it_has_not_ended() {
     let address = free_address();
     // The client's side is plain, so that an end of it needs no words.
     let _rig = Rig::serving(rig::listener(address, &[member.address], ServicePlan::Tcp, PoolProtocol::Tls));
-    let mut client = Client::connect(address);
-    client.reader.read_exact(&mut [0; 4]).unwrap();
-    client.send_all_that_is_taken();
-    broken.wait();
-    let mut last = [0; 4];
-    client.reader.read_exact(&mut last).unwrap();
-    assert_eq!(&last, b"last", "what it said before is passed on");
-    assert!(client.is_reset(), "an end is not");
+    rig::assert_no_end_when_broken_off(address, &broken);
 }
 
 #[test]

@@ -26,7 +26,8 @@ use self::{attempt::State, response::HeadFault};
 use super::{
     answer::Own,
     connection::{Connection, request_timeout},
-    flow::{Fault, Flow},
+    fault::Fault,
+    flow::Flow,
     log::Draft,
     mirror::Copy,
     sticky::Stuck,

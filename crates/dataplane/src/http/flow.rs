@@ -13,9 +13,9 @@ use std::{
 };
 
 use tokio::net::TcpStream;
-use wire::h1::{Body, BodyError, LAST_CHUNK, SizeLine, Transfer};
+use wire::h1::{Body, LAST_CHUNK, SizeLine, Transfer};
 
-use super::{encoder::Encoder, mirror::Tap};
+use super::{encoder::Encoder, fault::Fault, mirror::Tap};
 use crate::{buffer::Pending, io, pipe::Pipe, rounds::TURN_BYTES, stream::Stream, worker::Worker};
 
 /// What a read of a body asks for; one that is filled means bulk.
@@ -59,24 +59,6 @@ pub(super) struct Flow {
     pub(super) read: u64,
     /// Bytes read and bytes written that were not counted yet.
     pub(super) uncounted: (u64, u64),
-}
-
-/// Why a body cannot go on.
-#[derive(Debug)]
-pub(super) enum Fault {
-    /// The sender broke the connection.
-    Source,
-    /// What the sender sent is no body, or it ended too early.
-    Malformed(BodyError),
-    /// The receiver broke the connection. `cut`: see [`Stream::is_cut_by`].
-    Sink { cut: bool },
-}
-
-impl Fault {
-    /// What it means that this receiver could not be written to.
-    pub(super) fn sink(to: &Stream, error: &std::io::Error) -> Self {
-        Self::Sink { cut: to.is_cut_by(error) }
-    }
 }
 
 impl Flow {

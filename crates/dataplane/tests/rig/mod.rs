@@ -11,7 +11,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
-        Arc, Mutex,
+        Arc, Barrier, Mutex,
         atomic::{AtomicU16, AtomicU64, Ordering},
     },
     thread,
@@ -435,6 +435,18 @@ pub fn run<T>(test: impl Future<Output = T>) -> T {
     local.block_on(&runtime, async {
         tokio::time::timeout(3 * PATIENCE, test).await.expect("the test ends in time")
     })
+}
+
+/// A client of a member that says "part", then waits for `broken`, says "last" and breaks off, while bytes wait for it.
+pub fn assert_no_end_when_broken_off(address: SocketAddr, broken: &Barrier) {
+    let mut client = Client::connect(address);
+    client.reader.read_exact(&mut [0; 4]).unwrap();
+    client.send_all_that_is_taken();
+    broken.wait();
+    let mut last = [0; 4];
+    client.reader.read_exact(&mut last).unwrap();
+    assert_eq!(&last, b"last", "what it said before is passed on");
+    assert!(client.is_reset(), "an end is not");
 }
 
 /// One GET on a connection of its own.

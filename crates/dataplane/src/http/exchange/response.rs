@@ -16,7 +16,8 @@ use crate::http::{
     DROPPED_WHEN_ANNOUNCED,
     coding::{self, Coding},
     connection::Connection,
-    flow::{Fault, WINDOW_BYTES},
+    fault::Fault,
+    flow::WINDOW_BYTES,
     sticky,
 };
 
